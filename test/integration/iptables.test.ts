@@ -1,0 +1,22 @@
+/** The real iptables tools, both backends, on the host kernel in a private network namespace. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+test('the backend that holds KUBE chains is used, two holders are refused, a bad line is named', () => {
+  const child = join(import.meta.dirname, 'iptables-child.js');
+  const seen = JSON.parse(execFileSync('unshare', ['-n', process.execPath, child], { encoding: 'utf8' }));
+
+  assert.match(seen.fresh, /^(nft|legacy)$/);
+  assert.equal(seen.traces, 0, 'the probe left its chain behind');
+  assert.equal(seen.broken.code, 'ERR_IPTABLES');
+  assert.match(seen.broken.message, /iptables-nft-restore failed with status \d+: .*NO-SUCH-CHAIN/s);
+  assert.equal(seen.afterBroken, false, 'a table whose restore fails stays as it was');
+  assert.match(seen.savedV6, /^-A KUBE-SERVICES -s ::1\/128 -j RETURN$/m);
+  assert.equal(seen.heldByLegacy, 'legacy');
+  assert.equal(seen.wrongBackend.code, 'ERR_IPTABLES_CONFLICT');
+  assert.equal(seen.both.code, 'ERR_IPTABLES_CONFLICT');
+  assert.match(seen.both.message, /remove the KUBE chains of the other/);
+  assert.equal(seen.heldByNft, 'nft');
+});
