@@ -1,0 +1,79 @@
+/** EndpointSlices of one Service → the endpoints of one service port (behaviour.md 1.3). */
+import { EndpointBit, type ObjectKey, type SliceBody } from '../records.ts';
+import type { IpAddress, Protocol } from '../types.ts';
+
+export interface Endpoint {
+  readonly address: IpAddress;
+  /** The endpoint's own port, 1..65535. */
+  readonly port: number;
+  /** Bits of {@link EndpointBit}. */
+  readonly conditions: number;
+  /** Names of zones the endpoint is meant for; empty = no hint. */
+  readonly zoneHints: readonly string[];
+  /** Names of nodes the endpoint is meant for; empty = no hint. */
+  readonly nodeHints: readonly string[];
+}
+
+const noHints: readonly string[] = [];
+
+export function isReady(endpoint: Endpoint): boolean {
+  return (endpoint.conditions & EndpointBit.ready) !== 0;
+}
+
+export function isServingTerminating(endpoint: Endpoint): boolean {
+  const both = EndpointBit.serving | EndpointBit.terminating;
+  return (endpoint.conditions & both) === both;
+}
+
+export function isLocal(endpoint: Endpoint): boolean {
+  return (endpoint.conditions & EndpointBit.local) !== 0;
+}
+
+/**
+ * Which of two entries with the same `address:port` counts. One that is not terminating beats one that is (an address reused by a
+ * new pod beats the old one), then ready, then serving. Equals: the one met first.
+ */
+function standing(conditions: number): number {
+  const alive = (conditions & EndpointBit.terminating) === 0 ? 4 : 0;
+  const ready = (conditions & EndpointBit.ready) === 0 ? 0 : 2;
+  const serving = (conditions & EndpointBit.serving) === 0 ? 0 : 1;
+  return alive + ready + serving;
+}
+
+/**
+ * The endpoints of the port with this name and protocol, from all slices of a Service and family, merged by `address:port`
+ * and sorted by its text. Slices count in the order of their keys, so the outcome does not depend on the order of events.
+ */
+export function mergeEndpoints(
+  slices: ReadonlyMap<ObjectKey, SliceBody>,
+  family: SliceBody['family'],
+  portName: string,
+  protocol: Protocol,
+): readonly Endpoint[] {
+  const byId = new Map<string, Endpoint>();
+  const inOrder = slices.size === 1 ? slices : [...slices].sort(([a], [b]) => (a < b ? -1 : 1));
+  for (const [, slice] of inOrder) {
+    if (slice.family !== family) continue;
+    for (const slicePort of slice.ports) {
+      if (slicePort.name !== portName || slicePort.protocol !== protocol) continue;
+      addEndpoints(byId, slice, slicePort.port);
+    }
+  }
+  return [...byId].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, endpoint]) => endpoint);
+}
+
+function addEndpoints(byId: Map<string, Endpoint>, slice: SliceBody, port: number): void {
+  slice.addresses.forEach((address, index) => {
+    const conditions = slice.conditions[index] ?? 0;
+    const id = slice.family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
+    const known = byId.get(id);
+    if (known !== undefined && standing(known.conditions) >= standing(conditions)) return;
+    byId.set(id, {
+      address,
+      port,
+      conditions,
+      zoneHints: slice.zoneHints?.[index] ?? noHints,
+      nodeHints: slice.nodeHints?.[index] ?? noHints,
+    });
+  });
+}

@@ -1,0 +1,250 @@
+/**
+ * Records → service ports. Keeps the objects, and which service ports an event touched: an event costs what it touches, whatever
+ * the size of the cluster.
+ */
+import { familyOf } from '../address.ts';
+import type { NodeBody, ObjectKey, ObjectRecord, RecordKind, ServiceBody, SliceBody } from '../records.ts';
+import type { IpAddress, IpFamily } from '../types.ts';
+import { mergeEndpoints } from './endpoints.ts';
+import { type Change, RecordStore } from './record-store.ts';
+import { type ServicePort, type ServicePortRef, servicePortId } from './service-port.ts';
+import { type NodePlace, selectEndpoints } from './topology.ts';
+
+export interface ModelOptions {
+  /** Families that are proxied; what is said of others is kept and ignored. */
+  readonly families: readonly IpFamily[];
+  /** Name of this node, as Nodes and endpoints spell it. Decides node hints. */
+  readonly nodeName: string;
+}
+
+export interface ModelWarning {
+  /** `service ns1/svc1` */
+  readonly object: string;
+  readonly message: string;
+}
+
+const noSlices: ReadonlyMap<ObjectKey, SliceBody> = new Map();
+
+export class Model {
+  readonly #families: readonly IpFamily[];
+  readonly #nodeName: string;
+  readonly #services = new RecordStore<ServiceBody>();
+  readonly #slices = new RecordStore<SliceBody>();
+  readonly #nodes = new RecordStore<NodeBody>();
+  readonly #nodeAddresses = new RecordStore<{ readonly addresses: readonly IpAddress[] }>();
+  readonly #slicesByService = new Map<ObjectKey, Map<ObjectKey, SliceBody>>();
+  /** Services with a slice that has zone or node hints: what a change of the node's zone touches. */
+  readonly #hinted = new Set<ObjectKey>();
+  /** Services with a node port: what a change of the node's addresses touches. */
+  readonly #withNodePort = new Set<ObjectKey>();
+  readonly #interfaceAddresses = new Map<IpFamily, readonly IpAddress[]>();
+  #self: NodeBody | undefined;
+  #dirty = new Map<string, ServicePortRef>();
+  readonly #rivals = new Map<string, string>();
+  #warnings: ModelWarning[] = [];
+
+  constructor(options: ModelOptions) {
+    this.#families = options.families;
+    this.#nodeName = options.nodeName;
+  }
+
+  /** The Node this proxier runs on, undefined while it is unknown. */
+  get self(): NodeBody | undefined {
+    return this.#self;
+  }
+
+  /** Addresses on the interfaces of this node (behaviour.md 2.4), sorted by text. */
+  nodeAddresses(family: IpFamily): readonly IpAddress[] {
+    return this.#interfaceAddresses.get(family) ?? [];
+  }
+
+  apply(record: ObjectRecord): void {
+    switch (record.kind) {
+      case 'service':
+        this.#serviceChanged(this.#services.put(record.key, record.source, record.body));
+        break;
+      case 'slice':
+        this.#sliceChanged(this.#slices.put(record.key, record.source, record.body));
+        break;
+      case 'node':
+        this.#nodeChanged(this.#nodes.put(record.key, record.source, record.body));
+        break;
+      case 'nodeAddresses':
+        this.#nodeAddresses.put(record.key, record.source, record.body);
+        this.#nodeAddressesChanged();
+        break;
+    }
+    this.#warnOfRivals(record.kind, record.key);
+  }
+
+  /** From here on, what is not said again before {@link endSnapshot} is gone. Until then nothing is dropped. */
+  beginSnapshot(): void {
+    this.#services.begin();
+    this.#slices.begin();
+    this.#nodes.begin();
+    this.#nodeAddresses.begin();
+  }
+
+  endSnapshot(): void {
+    for (const change of this.#services.end()) this.#serviceChanged(change);
+    for (const change of this.#slices.end()) this.#sliceChanged(change);
+    for (const change of this.#nodes.end()) this.#nodeChanged(change);
+    if (this.#nodeAddresses.end().length > 0) this.#nodeAddressesChanged();
+  }
+
+  /** Service ports that an event touched since the last call, those that are gone included. */
+  takeDirty(): ServicePortRef[] {
+    const dirty = [...this.#dirty.values()];
+    this.#dirty = new Map();
+    return dirty;
+  }
+
+  /** What came up since the last call. */
+  takeWarnings(): readonly ModelWarning[] {
+    const warnings = this.#warnings;
+    this.#warnings = [];
+    return warnings;
+  }
+
+  /** The service port as it stands, undefined when there is none (any more). */
+  servicePort(ref: ServicePortRef): ServicePort | undefined {
+    const body = this.#services.get(ref.service);
+    const clusterIP = body === undefined ? undefined : clusterIpOf(body, ref.family);
+    if (body === undefined || clusterIP === undefined || !this.#families.includes(ref.family)) return undefined;
+    const port = body.ports.findLast(({ name, protocol }) => name === ref.portName && protocol === ref.protocol);
+    if (port === undefined) return undefined;
+    const slices = this.#slicesByService.get(ref.service) ?? noSlices;
+    const endpoints = mergeEndpoints(slices, ref.family, ref.portName, ref.protocol);
+    return {
+      ...ref,
+      clusterIP,
+      port: port.port,
+      nodePort: port.nodePort,
+      body,
+      endpoints: selectEndpoints(endpoints, this.#place()),
+    };
+  }
+
+  #place(): NodePlace {
+    return { name: this.#nodeName, zone: this.#self?.zone ?? '' };
+  }
+
+  #serviceChanged(change: Change<ServiceBody> | undefined): void {
+    if (change === undefined) return;
+    for (const body of [change.before, change.after]) {
+      if (body !== undefined) this.#touch(change.key, body, this.#families, () => true);
+    }
+    if (change.after?.ports.some(({ nodePort }) => nodePort !== 0)) this.#withNodePort.add(change.key);
+    else this.#withNodePort.delete(change.key);
+  }
+
+  /** A slice may move to another Service: the old one loses it, the new one gains it. */
+  #sliceChanged(change: Change<SliceBody> | undefined): void {
+    if (change === undefined) return;
+    const { key, before, after } = change;
+    if (before !== undefined) {
+      const slices = this.#slicesByService.get(before.service);
+      slices?.delete(key);
+      if (slices?.size === 0) this.#slicesByService.delete(before.service);
+    }
+    if (after !== undefined) {
+      const slices = this.#slicesByService.get(after.service) ?? new Map<ObjectKey, SliceBody>();
+      this.#slicesByService.set(after.service, slices.set(key, after));
+    }
+    for (const slice of [before, after]) {
+      if (slice === undefined) continue;
+      this.#noteHints(slice.service);
+      const body = this.#services.get(slice.service);
+      if (body === undefined || !this.#families.includes(slice.family)) continue;
+      this.#touch(slice.service, body, [slice.family], (name, protocol) =>
+        slice.ports.some((port) => port.name === name && port.protocol === protocol),
+      );
+    }
+  }
+
+  #noteHints(service: ObjectKey): void {
+    const slices = this.#slicesByService.get(service) ?? noSlices;
+    for (const slice of slices.values()) {
+      if (slice.zoneHints !== undefined || slice.nodeHints !== undefined) {
+        this.#hinted.add(service);
+        return;
+      }
+    }
+    this.#hinted.delete(service);
+  }
+
+  #nodeChanged(change: Change<NodeBody> | undefined): void {
+    if (change === undefined || !(change.before?.self || change.after?.self)) return;
+    const before = this.#self;
+    this.#self = change.after?.self ? change.after : undefined;
+    if ((before?.zone ?? '') !== (this.#self?.zone ?? '')) {
+      for (const service of this.#hinted) this.#touchService(service, this.#families, () => true);
+    }
+    const moved = this.#families.filter((family) => primaryOf(before, family) !== primaryOf(this.#self, family));
+    if (moved.length > 0) this.#touchNodePorts(moved);
+  }
+
+  #nodeAddressesChanged(): void {
+    const all = new Set<IpAddress>();
+    for (const [, { addresses }] of this.#nodeAddresses.entries()) for (const address of addresses) all.add(address);
+    const sorted = [...all].sort();
+    const moved = this.#families.filter((family) => {
+      const before = this.nodeAddresses(family);
+      const after = sorted.filter((address) => familyOf(address) === family);
+      this.#interfaceAddresses.set(family, after);
+      return before.length !== after.length || before.some((address, index) => address !== after[index]);
+    });
+    if (moved.length > 0) this.#touchNodePorts(moved);
+  }
+
+  #touchNodePorts(families: readonly IpFamily[]): void {
+    for (const service of this.#withNodePort)
+      this.#touchService(service, families, (_name, _protocol, nodePort) => nodePort !== 0);
+  }
+
+  #touchService(service: ObjectKey, families: readonly IpFamily[], applies: PortTest): void {
+    const body = this.#services.get(service);
+    if (body !== undefined) this.#touch(service, body, families, applies);
+  }
+
+  #touch(service: ObjectKey, body: ServiceBody, families: readonly IpFamily[], applies: PortTest): void {
+    for (const family of families) {
+      if (clusterIpOf(body, family) === undefined) continue;
+      for (const { name: portName, protocol, nodePort } of body.ports) {
+        if (!applies(portName, protocol, nodePort)) continue;
+        const id = servicePortId(family, service, portName, protocol);
+        this.#dirty.set(id, { id, family, service, portName, protocol });
+      }
+    }
+  }
+
+  /** Said once for as long as the same sources say the key. */
+  #warnOfRivals(kind: RecordKind, key: ObjectKey): void {
+    const stores = {
+      service: this.#services,
+      slice: this.#slices,
+      node: this.#nodes,
+      nodeAddresses: this.#nodeAddresses,
+    };
+    const sources = stores[kind].sources(key);
+    const object = `${kind} ${key}`;
+    const rivals = sources.join(' and ');
+    if (sources.length < 2) {
+      if (this.#rivals.size > 0) this.#rivals.delete(object);
+    } else if (this.#rivals.get(object) !== rivals) {
+      this.#rivals.set(object, rivals);
+      this.#warnings.push({ object, message: `${rivals} both say it; the one of ${sources[0]} counts` });
+    }
+  }
+}
+
+type PortTest = (name: string, protocol: ServicePortRef['protocol'], nodePort: number) => boolean;
+
+function clusterIpOf(body: ServiceBody, family: IpFamily): IpAddress | undefined {
+  return body.clusterIPs.find((address) => familyOf(address) === family);
+}
+
+/** The address `nodePortAddresses: primary` stands for (behaviour.md 1.6). */
+export function primaryOf(node: NodeBody | undefined, family: IpFamily): IpAddress | undefined {
+  return node?.addresses.find((address) => familyOf(address) === family);
+}

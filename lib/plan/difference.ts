@@ -1,0 +1,183 @@
+/** What to write so that `applied` becomes `desired`, in the order of design.md. */
+import { familyOf, fullPrefix } from '../address.ts';
+import type { Operation } from '../operations.ts';
+import type { Destination, IpAddress, LinkAddress, SetEntry, SetRef } from '../types.ts';
+import type { DirtyObjects } from './dirty.ts';
+import { addressObject, destinationObject, entryObject, type ObjectId, serviceObject } from './object-id.ts';
+import { additionPhase, type Phase, phaseOrder, removalPhase } from './phases.ts';
+import { sameDestination, sameService } from './same.ts';
+import { boundSetOf } from './sets.ts';
+import type { KernelState, ServiceId, ServiceNode, SetName } from './state.ts';
+import { Withheld } from './withheld.ts';
+
+export interface Change {
+  readonly operation: Operation;
+  readonly object: ObjectId;
+}
+
+export interface DifferenceOptions {
+  /** False until every source has synced: things are added and updated, nothing is removed, nothing unwanted is drained. */
+  readonly mayRemove: boolean;
+  /** What the kernel needs to know to encode an entry of this set. */
+  setRef(name: SetName): SetRef;
+  /** The VIP device. */
+  readonly link: string;
+  /** Virtual services of others (foreign, contested): left alone with all that belongs to them. */
+  readonly untouchable: ReadonlySet<ServiceId>;
+  /** Objects in back-off: left out of this round, with what must not be there without them. */
+  readonly hold?: ReadonlySet<ObjectId>;
+}
+
+/**
+ * The writes that turn `applied` into `desired`, looking only at the objects in `scope`. Families without sets in `desired` are
+ * somebody else's. A TCP destination that is no longer wanted is set to weight 0 and stays; whoever drains deletes it.
+ */
+export function difference(
+  desired: KernelState,
+  applied: KernelState,
+  scope: DirtyObjects | 'all',
+  options: DifferenceOptions,
+): Change[] {
+  const round = new Round(desired, applied, options);
+  if (scope === 'all') {
+    for (const id of union(desired.services.keys(), applied.services.keys())) round.service(id);
+    for (const [set, entries] of desired.sets) {
+      for (const entry of union(entries, applied.sets.get(set) ?? [])) round.entry(set, entry);
+    }
+    for (const address of union(desired.addresses, applied.addresses)) round.address(address);
+  } else {
+    for (const id of scope.services) round.service(id);
+    for (const [set, entries] of scope.entries) for (const entry of entries) round.entry(set, entry);
+    for (const address of scope.addresses) round.address(address);
+  }
+  return round.changes();
+}
+
+function union<T>(a: Iterable<T>, b: Iterable<T>): Set<T> {
+  const all = new Set(a);
+  for (const member of b) all.add(member);
+  return all;
+}
+
+/** How a VIP is bound: never chosen as a source address by itself (behaviour.md 2.3). */
+export function vipAddress(link: string, address: IpAddress): LinkAddress {
+  const family = familyOf(address);
+  const prefixLength = fullPrefix(family);
+  return family === 'IPv4'
+    ? { link, address, prefixLength, scope: 'host' }
+    : { link, address, prefixLength, deprecated: true };
+}
+
+class Round {
+  readonly #desired: KernelState;
+  readonly #applied: KernelState;
+  readonly #options: DifferenceOptions;
+  readonly #withheld: Withheld;
+  readonly #byPhase: ReadonlyMap<Phase, Change[]> = new Map(phaseOrder.map((phase) => [phase, []]));
+
+  constructor(desired: KernelState, applied: KernelState, options: DifferenceOptions) {
+    this.#desired = desired;
+    this.#applied = applied;
+    this.#options = options;
+    this.#withheld = new Withheld(desired, applied, options.untouchable, options.hold ?? new Set());
+  }
+
+  changes(): Change[] {
+    return [...this.#byPhase.values()].flat();
+  }
+
+  service(id: ServiceId): void {
+    const wanted = this.#desired.services.get(id);
+    const known = this.#applied.services.get(id);
+    if (this.#withheld.service(id)) return;
+    const object = serviceObject(id);
+    if (wanted === undefined) {
+      if (known === undefined || !this.#options.mayRemove || !this.#isProxied(known)) return;
+      this.#add('remove virtual service', object, { verb: 'remove-service', key: known.service.key });
+      return;
+    }
+    if (known === undefined) {
+      this.#add('write virtual service', object, { verb: 'create-service', service: wanted.service });
+    } else if (!sameService(wanted.service, known.service)) {
+      this.#add('write virtual service', object, { verb: 'update-service', service: wanted.service });
+    }
+    this.#destinations(id, wanted, known);
+  }
+
+  entry(set: SetName, entry: SetEntry): void {
+    const isWanted = this.#desired.sets.get(set)?.has(entry) ?? false;
+    const isThere = this.#applied.sets.get(set)?.has(entry) ?? false;
+    if (isWanted === isThere) return;
+    const { mayRemove, setRef } = this.#options;
+    const object = entryObject(set, entry);
+    if (isWanted) {
+      const phase = additionPhase(set, entry, this.#applied);
+      // Remote destinations that are not wanted any more would lose their SNAT: they cannot be drained yet.
+      if (phase === 'add exemption' && !mayRemove) return;
+      if (this.#withheld.addition(set, entry)) return;
+      this.#add(phase, object, { verb: 'add-entry', set: setRef(set), entry });
+      return;
+    }
+    if (!mayRemove || !this.#desired.sets.has(set) || this.#withheld.tupleRemoval(set, entry)) return;
+    if (this.#isHeldBoundEntry(set, entry)) return;
+    this.#add(removalPhase(set, entry, this.#desired), object, { verb: 'remove-entry', set: setRef(set), entry });
+  }
+
+  address(address: IpAddress): void {
+    const isWanted = this.#desired.addresses.has(address);
+    const isThere = this.#applied.addresses.has(address);
+    if (isWanted === isThere) return;
+    const { link, mayRemove } = this.#options;
+    const object = addressObject(address);
+    if (isWanted) {
+      if (this.#withheld.binding(address)) return;
+      this.#add('bind address', object, { verb: 'add-address', address: vipAddress(link, address) });
+    } else if (mayRemove && this.#desired.sets.has(boundSetOf(address))) {
+      const prefixLength = fullPrefix(familyOf(address));
+      this.#add('unbind address', object, { verb: 'remove-address', link, address, prefixLength });
+    }
+  }
+
+  #destinations(service: ServiceId, wanted: ServiceNode, known: ServiceNode | undefined): void {
+    const { key } = wanted.service;
+    for (const [id, destination] of wanted.destinations) {
+      const before = known?.destinations.get(id);
+      const object = destinationObject(service, id);
+      if (before === undefined) {
+        this.#add('write destination', object, { verb: 'create-destination', key, destination });
+      } else if (!sameDestination(destination, before)) {
+        this.#add('write destination', object, { verb: 'update-destination', key, destination });
+      }
+    }
+    if (known === undefined || !this.#options.mayRemove) return;
+    for (const [id, destination] of known.destinations) {
+      if (!wanted.destinations.has(id)) this.#drain(service, wanted, id, destination);
+    }
+  }
+
+  /** UDP and SCTP are deleted at once: a UDP flow with weight 0 would stay where it is for ever (behaviour.md 2.8, 2.9). */
+  #drain(service: ServiceId, node: ServiceNode, id: string, destination: Destination): void {
+    const { key } = node.service;
+    const object = destinationObject(service, id);
+    if (key.protocol !== 'tcp') {
+      this.#add('drain destination', object, { verb: 'remove-destination', key, destination });
+    } else if (destination.weight !== 0) {
+      const drained = { ...destination, weight: 0 };
+      this.#add('drain destination', object, { verb: 'update-destination', key, destination: drained });
+    }
+  }
+
+  #isProxied(node: ServiceNode): boolean {
+    return this.#desired.sets.has(boundSetOf(node.service.key.address));
+  }
+
+  /** While an address cannot be unbound it stays protected. */
+  #isHeldBoundEntry(set: SetName, entry: SetEntry): boolean {
+    const bound: ReadonlySet<string> = this.#applied.addresses;
+    return set.endsWith('IPVS-IPS') && bound.has(entry) && this.#withheld.isHeld(`address ${entry}`);
+  }
+
+  #add(phase: Phase, object: ObjectId, operation: Operation): void {
+    if (!this.#withheld.isHeld(object)) this.#byPhase.get(phase)?.push({ operation, object });
+  }
+}

@@ -1,0 +1,72 @@
+/** Identity of one kernel object, as reports and plans print it. */
+import type { Operation } from '../operations.ts';
+import type { AddressServiceKey, DestinationKey, IpAddress, ServiceKey, SetEntry } from '../types.ts';
+import { destinationId, type ServiceId, type SetName, serviceId } from './state.ts';
+
+/**
+ * `service tcp 10.96.0.10:80`, `destination tcp 10.96.0.10:80 10.244.1.5:8080`, `entry KUBE-CLUSTER-IP 10.96.0.10,tcp:80`,
+ * `address 10.96.0.10`, and for the static part `set KUBE-CLUSTER-IP`, `link kube-ipvs0`.
+ */
+export type ObjectId = string;
+
+export function serviceObject(id: ServiceId): ObjectId {
+  return `service ${id}`;
+}
+
+export function destinationObject(service: ServiceId, destination: string): ObjectId {
+  return `destination ${service} ${destination}`;
+}
+
+export function entryObject(set: SetName, entry: SetEntry): ObjectId {
+  return `entry ${set} ${entry}`;
+}
+
+export function addressObject(address: IpAddress): ObjectId {
+  return `address ${address}`;
+}
+
+/** The object an operation writes. */
+export function objectOf(operation: Operation): ObjectId {
+  switch (operation.verb) {
+    case 'create-service':
+    case 'update-service':
+    case 'ensure-service':
+      return serviceObject(keyText(operation.service.key));
+    case 'remove-service':
+      return serviceObject(keyText(operation.key));
+    case 'create-destination':
+    case 'update-destination':
+    case 'ensure-destination':
+    case 'remove-destination':
+      return destinationOf(operation.key, operation.destination);
+    case 'create-set':
+    case 'ensure-set':
+      return `set ${operation.set.name}`;
+    case 'remove-set':
+    case 'flush-set':
+    case 'swap-sets':
+      return `set ${operation.name}`;
+    case 'add-entry':
+    case 'remove-entry':
+      return entryObject(operation.set.name, operation.entry);
+    case 'ensure-link':
+    case 'remove-link':
+      return `link ${operation.name}`;
+    case 'add-address':
+      return addressObject(operation.address.address);
+    case 'remove-address':
+      return addressObject(operation.address);
+  }
+}
+
+function destinationOf(key: ServiceKey, destination: DestinationKey): ObjectId {
+  return destinationObject(keyText(key), destinationId(destination));
+}
+
+function keyText(key: ServiceKey): string {
+  return isAddressKey(key) ? serviceId(key) : `fwmark ${key.fwmark} ${key.family}`;
+}
+
+export function isAddressKey(key: ServiceKey): key is AddressServiceKey {
+  return !('fwmark' in key);
+}

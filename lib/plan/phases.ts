@@ -1,0 +1,89 @@
+/**
+ * The order of writes within one round (design.md, 'Promises'). Additions come before removals: what moves from one Service, set or
+ * list to another is then never missing in between, and a failure half-way leaves more rather than less. The one removal that goes
+ * first takes an exemption from SNAT away, because the destinations that follow may need the SNAT.
+ */
+import type { IpAddress, SetEntry } from '../types.ts';
+import { localTwins, type SetId, setIdOf, setName, tupleSetIds } from './sets.ts';
+import type { KernelState, SetName } from './state.ts';
+
+export const phaseOrder = [
+  // A service that becomes policy Cluster: its exemption ends before remote destinations come.
+  'remove exemption',
+  // Adding a frontend. Empty virtual services refuse; nobody is let through yet.
+  'write virtual service',
+  'add source range',
+  'add firewall entry',
+  // Exemptions of a new frontend go in before the SNAT entry they qualify.
+  'add new exemption',
+  'add tuple',
+  'write destination',
+  // Within a service, new destinations before old ones drain.
+  'drain destination',
+  // A service that becomes policy Local: it is exempt once no remote destination takes new connections.
+  'add exemption',
+  // The address becomes protected, then reachable.
+  'add bound entry',
+  'bind address',
+  // Removing a VIP begins by making it unreachable.
+  'unbind address',
+  // Removing a port of a VIP that stays: without its tuple it is refused, so no host daemon answers once the service is gone.
+  'remove tuple of bound address',
+  'remove virtual service',
+  'remove bound entry',
+  // Everything that served the virtual service goes after it.
+  'remove tuple',
+  'remove firewall entry',
+  'remove source range',
+] as const;
+
+export type Phase = (typeof phaseOrder)[number];
+
+export function additionPhase(set: SetName, entry: SetEntry, applied: KernelState): Phase {
+  const known = setIdOf(set);
+  if (known === undefined) return 'add tuple';
+  switch (known.id) {
+    case 'IPVS-IPS':
+      return 'add bound entry';
+    case 'LOAD-BALANCER-FW':
+      return 'add firewall entry';
+    case 'LOAD-BALANCER-SOURCE-IP':
+    case 'LOAD-BALANCER-SOURCE-CIDR':
+      return 'add source range';
+    default: {
+      const twin = localTwins.get(known.id);
+      if (twin === undefined) return 'add tuple';
+      return applied.sets.get(setName(twin, known.family))?.has(entry) ? 'add exemption' : 'add new exemption';
+    }
+  }
+}
+
+export function removalPhase(set: SetName, entry: SetEntry, desired: KernelState): Phase {
+  const known = setIdOf(set);
+  if (known === undefined) return 'remove tuple';
+  switch (known.id) {
+    case 'IPVS-IPS':
+      return 'remove bound entry';
+    case 'LOAD-BALANCER-FW':
+      return 'remove firewall entry';
+    case 'LOAD-BALANCER-SOURCE-IP':
+    case 'LOAD-BALANCER-SOURCE-CIDR':
+      return 'remove source range';
+    default: {
+      const twin = localTwins.get(known.id);
+      if (twin !== undefined && desired.sets.get(setName(twin, known.family))?.has(entry)) return 'remove exemption';
+      return isTupleSet(known.id) && isBound(entry, desired.addresses)
+        ? 'remove tuple of bound address'
+        : 'remove tuple';
+    }
+  }
+}
+
+export function isTupleSet(id: SetId): boolean {
+  return tupleSetIds.includes(id);
+}
+
+function isBound(tuple: SetEntry, addresses: KernelState['addresses']): boolean {
+  const bound: ReadonlySet<string | IpAddress> = addresses;
+  return bound.has(tuple.slice(0, tuple.indexOf(',')));
+}

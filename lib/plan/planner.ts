@@ -1,0 +1,198 @@
+/** Records in, desired kernel state out: the pure half of the worker. */
+import { type Cidr, cidrContains, parseAddress, parseCidr } from '../address.ts';
+import { Model, primaryOf } from '../model/model.ts';
+import type { ServicePortRef } from '../model/service-port.ts';
+import type { NodeBody, ObjectKey, RecordMessage } from '../records.ts';
+import type { IpAddress, IpFamily } from '../types.ts';
+import { DesiredState } from './desired-state.ts';
+import type { DirtyObjects } from './dirty.ts';
+import type { FrontendContext } from './frontends/frontend.ts';
+import { addHash, nameHash, subtractHash } from './hash.ts';
+import type { ObjectId } from './object-id.ts';
+import type { KernelState } from './state.ts';
+import type { ServicePortId, WantedPort } from './wanted.ts';
+import { wantedPort } from './wanted-port.ts';
+
+/** The part of the proxier's options that decides what is wanted. */
+export interface PlanOptions {
+  /** Name of this node, as Nodes and endpoints spell it. */
+  readonly nodeName: string;
+  /** Families that are proxied. */
+  readonly families: readonly IpFamily[];
+  /** IPVS scheduler of every virtual service. */
+  readonly scheduler: string;
+  /** Canonical CIDRs, or `primary` (the Node's first address of each family); empty, or none of a family = all its addresses. */
+  readonly nodePortAddresses: readonly string[] | 'primary';
+}
+
+/** Something a user should know about one object; it is said once for as long as it stays true. */
+export interface PlanWarning {
+  /** `service ns1/svc1` */
+  readonly object: string;
+  readonly message: string;
+}
+
+export class Planner {
+  readonly #options: PlanOptions;
+  readonly #model: Model;
+  readonly #desired: DesiredState;
+  readonly #ports = new Map<ServicePortId, WantedPort>();
+  readonly #nodePortCidrs: readonly Cidr[];
+  /** Per family: the service ports of each Service and the sum of their hashes. */
+  readonly #serviceSums = new Map<IpFamily, Map<ObjectKey, PortSum>>();
+  readonly #familyHashes = new Map<IpFamily, number>();
+  readonly #standing = new Map<ServicePortId, ReadonlySet<string>>();
+  #warnings: PlanWarning[] = [];
+
+  constructor(options: PlanOptions) {
+    this.#options = options;
+    this.#model = new Model(options);
+    this.#desired = new DesiredState(options.families);
+    const { nodePortAddresses } = options;
+    this.#nodePortCidrs =
+      nodePortAddresses === 'primary'
+        ? []
+        : nodePortAddresses.map(parseCidr).filter((cidr): cidr is Cidr => cidr !== undefined);
+  }
+
+  /** What the records ask of this node, as of the last {@link project}. All sets are there, empty ones too. */
+  get desired(): KernelState {
+    return this.#desired;
+  }
+
+  get ports(): ReadonlyMap<ServicePortId, WantedPort> {
+    return this.#ports;
+  }
+
+  /** This node's own record, undefined while it is unknown: its pod CIDRs and addresses. */
+  get self(): NodeBody | undefined {
+    return this.#model.self;
+  }
+
+  /** Content hash of everything one family wants; equal content, equal hash, whatever the order it came in. */
+  hash(family: IpFamily): number {
+    return this.#familyHashes.get(family) ?? 0;
+  }
+
+  apply(message: RecordMessage): void {
+    if (message.snapshot === 'begin' || message.snapshot === 'whole') this.#model.beginSnapshot();
+    for (const record of message.records) this.#model.apply(record);
+    if (message.snapshot === 'end' || message.snapshot === 'whole') this.#model.endSnapshot();
+    this.#warnings.push(...this.#model.takeWarnings());
+  }
+
+  /** Recomputes the service ports that records touched, and returns the kernel objects that may have changed by it. */
+  project(): DirtyObjects {
+    const context = this.#context();
+    for (const ref of this.#model.takeDirty()) this.#projectPort(ref, context);
+    return this.#desired.takeDirty();
+  }
+
+  /** Service ports that want a kernel object, the one it is made for first. Empty = nobody does (any more). */
+  wantedBy(object: ObjectId): readonly ServicePortId[] {
+    const [kind = '', ...words] = object.split(' ');
+    const [first = '', second = ''] = words;
+    switch (kind) {
+      case 'service':
+        return this.#desired.claimantsOf(words.join(' '));
+      case 'destination': {
+        const service = `${first} ${second}`;
+        const wanted = this.#desired.services.get(service)?.destinations.has(words[2] ?? '');
+        return wanted ? this.#desired.claimantsOf(service).slice(0, 1) : [];
+      }
+      case 'entry':
+        return this.#desired.sets.get(first)?.ownersOf(second) ?? [];
+      case 'address': {
+        const address = parseAddress(first);
+        return address === undefined ? [] : this.#desired.addresses.ownersOf(address);
+      }
+      default:
+        return [];
+    }
+  }
+
+  /** New since the last call. */
+  warnings(): readonly PlanWarning[] {
+    const warnings = this.#warnings;
+    this.#warnings = [];
+    return warnings;
+  }
+
+  #projectPort(ref: ServicePortRef, context: FrontendContext): void {
+    const port = this.#model.servicePort(ref);
+    const before = this.#ports.get(ref.id);
+    const wanted = port === undefined ? undefined : wantedPort(port, context);
+    if (before?.hash === wanted?.hash) return;
+    if (wanted === undefined) this.#ports.delete(ref.id);
+    else this.#ports.set(ref.id, wanted);
+    this.#rehash(ref, before?.hash, wanted?.hash);
+    const claimant =
+      port === undefined || wanted === undefined
+        ? undefined
+        : { id: ref.id, service: ref.service, portName: ref.portName, createdMs: port.body.createdMs, wanted };
+    for (const party of this.#desired.replace(ref.id, claimant)) this.#warn(party);
+  }
+
+  #rehash(ref: ServicePortRef, before: number | undefined, after: number | undefined): void {
+    const services = this.#serviceSums.get(ref.family) ?? new Map<ObjectKey, PortSum>();
+    this.#serviceSums.set(ref.family, services);
+    const old = services.get(ref.service);
+    const next: PortSum = { ports: old?.ports ?? 0, sum: old?.sum ?? 0 };
+    if (before !== undefined) {
+      next.ports -= 1;
+      next.sum = subtractHash(next.sum, before);
+    }
+    if (after !== undefined) {
+      next.ports += 1;
+      next.sum = addHash(next.sum, after);
+    }
+    let family = this.hash(ref.family);
+    if (old !== undefined) family = subtractHash(family, nameHash(ref.service, old.sum));
+    if (next.ports > 0) {
+      family = addHash(family, nameHash(ref.service, next.sum));
+      services.set(ref.service, next);
+    } else {
+      services.delete(ref.service);
+    }
+    this.#familyHashes.set(ref.family, family);
+  }
+
+  #warn(id: ServicePortId): void {
+    const wanted = this.#ports.get(id);
+    const messages = new Set([...(wanted?.warnings ?? []), ...this.#desired.losses(id)]);
+    const before = this.#standing.get(id);
+    for (const message of messages) {
+      if (!before?.has(message)) this.#warnings.push({ object: `service ${this.#desired.serviceOf(id)}`, message });
+    }
+    if (messages.size > 0) this.#standing.set(id, messages);
+    else this.#standing.delete(id);
+  }
+
+  #context(): FrontendContext {
+    const known = new Map<IpFamily, readonly IpAddress[]>();
+    return {
+      scheduler: this.#options.scheduler,
+      nodePortAddresses: (family) => {
+        const addresses = known.get(family) ?? this.#nodePortAddresses(family);
+        known.set(family, addresses);
+        return addresses;
+      },
+    };
+  }
+
+  /** behaviour.md 2.4: CIDRs choose among the addresses on the interfaces; the primary address counts only if it is on one. */
+  #nodePortAddresses(family: IpFamily): readonly IpAddress[] {
+    const all = this.#model.nodeAddresses(family);
+    if (this.#options.nodePortAddresses === 'primary') {
+      const primary = primaryOf(this.#model.self, family);
+      return all.filter((address) => address === primary);
+    }
+    const cidrs = this.#nodePortCidrs.filter((cidr) => cidr.family === family);
+    return cidrs.length === 0 ? all : all.filter((address) => cidrs.some((cidr) => cidrContains(cidr, address)));
+  }
+}
+
+interface PortSum {
+  ports: number;
+  sum: number;
+}

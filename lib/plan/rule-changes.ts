@@ -1,0 +1,64 @@
+/** Saved rules against wanted ones → what iptables-restore has to be told. */
+import type { RuleLine, RuleSet, RuleTable, TableName } from './rule-set.ts';
+
+interface SavedTable {
+  /** Every chain of the table, built-in ones included, with its rules. */
+  readonly chains: ReadonlyMap<string, readonly RuleLine[]>;
+}
+
+/**
+ * Input for `iptables-restore --noflush` that mends what differs, undefined when nothing does. A chain of ours that differs in a
+ * line or in the order of lines is emptied and refilled in the one commit of its table; one that is right is left out, so
+ * its counters and its rules stay. A missing jump goes to the top of its chain; one that is there stays where it is.
+ *
+ * @param saved output of `iptables-save` for nat and filter, with or without counters; a table that is missing is empty
+ */
+export function ruleChanges(saved: string, wanted: RuleSet): string | undefined {
+  const tables = parseSaved(saved);
+  const blocks = wanted.tables.flatMap((table) => tableChanges(tables.get(table.name), table) ?? []);
+  return blocks.length === 0 ? undefined : `${blocks.join('\n')}\n`;
+}
+
+function tableChanges(saved: SavedTable | undefined, wanted: RuleTable): string | undefined {
+  const differing = [...wanted.chains].filter(([name, rules]) => !sameLines(saved?.chains.get(name), rules));
+  const missing = wanted.jumps.filter((jump) => !saved?.chains.get(chainOf(jump))?.includes(jump));
+  if (differing.length === 0 && missing.length === 0) return undefined;
+  return [
+    `*${wanted.name}`,
+    ...differing.map(([name]) => `:${name} - [0:0]`),
+    ...differing.flatMap(([, rules]) => rules),
+    ...missing.map((jump) => jump.replace(/^-A/, '-I')),
+    'COMMIT',
+  ].join('\n');
+}
+
+function sameLines(a: readonly RuleLine[] | undefined, b: readonly RuleLine[]): boolean {
+  return a !== undefined && a.length === b.length && a.every((line, index) => line === b[index]);
+}
+
+function chainOf(rule: RuleLine): string {
+  return rule.split(' ', 2)[1] ?? '';
+}
+
+function parseSaved(saved: string): ReadonlyMap<TableName, SavedTable> {
+  const tables = new Map<TableName, { chains: Map<string, RuleLine[]> }>();
+  let current: Map<string, RuleLine[]> | undefined;
+  for (const raw of saved.split('\n')) {
+    const line = raw.trim().replace(/^\[\d+:\d+\] /, '');
+    if (line === '*nat' || line === '*filter') {
+      current = new Map();
+      tables.set(line === '*nat' ? 'nat' : 'filter', { chains: current });
+    } else if (line.startsWith('*') || line === 'COMMIT') {
+      current = undefined;
+    } else if (line.startsWith(':')) {
+      const name = line.slice(1).split(' ', 1)[0] ?? '';
+      if (current !== undefined && !current.has(name)) current.set(name, []);
+    } else if (line.startsWith('-A ')) {
+      const name = chainOf(line);
+      const rules = current?.get(name);
+      if (rules === undefined) current?.set(name, [line]);
+      else rules.push(line);
+    }
+  }
+  return tables;
+}

@@ -1,0 +1,20 @@
+/** iptables rules as data: our chains of one family, and the jumps that lead to them. */
+import type { IpFamily } from '../types.ts';
+
+export type TableName = 'nat' | 'filter';
+
+/** A rule as iptables-save prints it and iptables-restore reads it: `-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000`. */
+export type RuleLine = string;
+
+export interface RuleTable {
+  readonly name: TableName;
+  /** Our chains with all their rules, in order. */
+  readonly chains: ReadonlyMap<string, readonly RuleLine[]>;
+  /** Rules of built-in chains that lead to ours, in the order in which they are inserted, each at the top of its chain. */
+  readonly jumps: readonly RuleLine[];
+}
+
+export interface RuleSet {
+  readonly family: IpFamily;
+  readonly tables: readonly RuleTable[];
+}

@@ -1,0 +1,49 @@
+/**
+ * The shape that desired, applied and observed state have in common: what the kernel holds on our behalf, by identity.
+ * Pure data; whoever owns a KernelState mutates it.
+ */
+import { familyOf } from '../address.ts';
+import type {
+  AddressServiceKey,
+  Destination,
+  DestinationKey,
+  IpAddress,
+  IpFamily,
+  SetEntry,
+  VirtualService,
+} from '../types.ts';
+
+/** `tcp 10.96.0.10:80`, `udp [fd00::10]:53`: the identity of a virtual service of ours. */
+export type ServiceId = string;
+/** `10.244.1.5:8080`, `[fd00::5]:8080` */
+export type DestinationId = string;
+/** Name of a set in the kernel (`KUBE-CLUSTER-IP`, `KUBE-6-CLUSTER-IP`). */
+export type SetName = string;
+
+export interface ServiceNode {
+  readonly service: VirtualService<AddressServiceKey>;
+  readonly destinations: ReadonlyMap<DestinationId, Destination>;
+}
+
+export interface KernelState {
+  readonly services: ReadonlyMap<ServiceId, ServiceNode>;
+  readonly sets: ReadonlyMap<SetName, ReadonlySet<SetEntry>>;
+  /** Addresses bound on the VIP device. */
+  readonly addresses: ReadonlySet<IpAddress>;
+}
+
+export function hostPort(address: IpAddress, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+export function serviceId(key: AddressServiceKey): ServiceId {
+  return `${key.protocol} ${hostPort(key.address, key.port)}`;
+}
+
+export function destinationId(key: DestinationKey): DestinationId {
+  return hostPort(key.address, key.port);
+}
+
+export function serviceFamily(key: AddressServiceKey): IpFamily {
+  return familyOf(key.address);
+}

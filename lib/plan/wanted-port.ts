@@ -1,0 +1,60 @@
+/** Service port → what it asks of the kernel, with its content hash. */
+import type { ServicePort } from '../model/service-port.ts';
+import { clusterIpFrontend } from './frontends/cluster-ip.ts';
+import { type Destinations, destinationLists, type FrontendContext, type FrontendMaker } from './frontends/frontend.ts';
+import { loopBack } from './frontends/loop-back.ts';
+import { nodePortFrontend } from './frontends/node-port.ts';
+import { addHash, hashText, nameHash } from './hash.ts';
+import type { WantedPort, WantedService } from './wanted.ts';
+
+const makers: readonly FrontendMaker[] = [loopBack, clusterIpFrontend, nodePortFrontend];
+
+export function wantedPort(port: ServicePort, context: FrontendContext): WantedPort {
+  const lists = destinationLists(port);
+  const frontends = makers.map((make) => make(port, lists, context));
+  const content = {
+    virtualServices: joined(frontends.map(({ virtualServices }) => virtualServices)),
+    entries: joined(frontends.map(({ entries }) => entries)),
+    addresses: joined(frontends.map(({ addresses }) => addresses)),
+  };
+  const warnings = joined(frontends.map((frontend) => frontend.warnings));
+  return { id: port.id, family: port.family, ...content, hash: contentHash(port, content), warnings };
+}
+
+/** One list of all, without a copy where a single one has something: there is a list for each of very many service ports. */
+function joined<T>(lists: readonly (readonly T[])[]): readonly T[] {
+  const filled = lists.filter(({ length }) => length > 0);
+  const [first = nothing, ...rest] = filled;
+  return rest.length === 0 ? first : first.concat(...rest);
+}
+
+const nothing: readonly never[] = [];
+
+/** Creation time included: it decides conflicts, so the same content of a younger Service is not the same. */
+function contentHash(
+  port: ServicePort,
+  content: Pick<WantedPort, 'virtualServices' | 'entries' | 'addresses'>,
+): number {
+  const lists = new Map<Destinations, number>();
+  let sum = 0;
+  for (const wanted of content.virtualServices) sum = addHash(sum, serviceHash(wanted, lists));
+  for (const { set, entry } of content.entries) sum = addHash(sum, hashText(`entry ${set} ${entry}`));
+  for (const address of content.addresses) sum = addHash(sum, hashText(`address ${address}`));
+  return nameHash(`${port.id} ${port.body.createdMs}`, sum);
+}
+
+function serviceHash(wanted: WantedService, lists: Map<Destinations, number>): number {
+  const { scheduler, flags, timeoutSeconds } = wanted.service;
+  const known = lists.get(wanted.destinations);
+  const destinations = known ?? destinationsHash(wanted.destinations);
+  if (known === undefined) lists.set(wanted.destinations, destinations);
+  return nameHash(`service ${wanted.id} ${wanted.kind} ${scheduler} ${flags} ${timeoutSeconds}`, destinations);
+}
+
+function destinationsHash(destinations: Destinations): number {
+  let sum = 0;
+  for (const [id, { weight, forward, upperThreshold = 0, lowerThreshold = 0 }] of destinations) {
+    sum = addHash(sum, hashText(`destination ${id} ${forward} ${weight} ${upperThreshold} ${lowerThreshold}`));
+  }
+  return sum;
+}

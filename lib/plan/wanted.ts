@@ -1,0 +1,41 @@
+/** What one service port of one family asks of the kernel. Made by `plan` from the model, summed into the desired state. */
+import type { AddressServiceKey, Destination, IpAddress, IpFamily, SetEntry, VirtualService } from '../types.ts';
+import type { DestinationId, ServiceId, ServiceNode, SetName } from './state.ts';
+
+/** `IPv4 ns1/svc1:p80/tcp`: family, Service, port name (may be empty), protocol. The family is part of every key. */
+export type ServicePortId = string;
+
+/** In falling order of precedence when two service ports want the same virtual service (behaviour.md 2.10). */
+export type FrontendKind = 'cluster-ip' | 'load-balancer' | 'external-ip' | 'node-port';
+
+export interface WantedService extends ServiceNode {
+  readonly id: ServiceId;
+  readonly kind: FrontendKind;
+  readonly service: VirtualService<AddressServiceKey>;
+  /** Shared between the frontends that use the same list: computed once. Sorted by id. */
+  readonly destinations: ReadonlyMap<DestinationId, Destination>;
+}
+
+export interface WantedEntry {
+  readonly set: SetName;
+  readonly entry: SetEntry;
+  /**
+   * Virtual services the entry speaks of: it is wanted while this service port has won at least one of them, so that entries go
+   * with the winner of a conflict. Absent = wanted unconditionally.
+   */
+  readonly follows?: readonly ServiceId[];
+}
+
+export interface WantedPort {
+  readonly id: ServicePortId;
+  readonly family: IpFamily;
+  readonly virtualServices: readonly WantedService[];
+  /** Tuples, node port entries, KUBE-LOOP-BACK. KUBE-IPVS-IPS follows from `addresses`. */
+  readonly entries: readonly WantedEntry[];
+  /** Addresses to bind on the VIP device. */
+  readonly addresses: readonly IpAddress[];
+  /** Content hash of all of the above, see hash.ts. */
+  readonly hash: number;
+  /** Things a user should know: a conflict, an endpoint left out and why. */
+  readonly warnings: readonly string[];
+}

@@ -1,0 +1,110 @@
+/**
+ * What must wait because of something else: a virtual service that is not ours, or that could not be written, takes what belongs to it
+ * along. Otherwise a tuple would appear without its virtual service, and since tuples are the ledger, the next start would take
+ * somebody else's virtual service for ours.
+ */
+import type { IpAddress, SetEntry } from '../types.ts';
+import { entryObject, type ObjectId } from './object-id.ts';
+import { isTupleSet } from './phases.ts';
+import { boundSetOf, setIdOf } from './sets.ts';
+import type { KernelState, ServiceId, SetName } from './state.ts';
+
+export class Withheld {
+  readonly #desired: KernelState;
+  readonly #applied: KernelState;
+  readonly #untouchable: ReadonlySet<ServiceId>;
+  readonly #hold: ReadonlySet<ObjectId>;
+  /** Virtual services of ours that cannot be, this round: absent and in back-off, or without their tuple. */
+  readonly #blocked = new Set<ServiceId>();
+
+  constructor(
+    desired: KernelState,
+    applied: KernelState,
+    untouchable: ReadonlySet<ServiceId>,
+    hold: ReadonlySet<ObjectId>,
+  ) {
+    this.#desired = desired;
+    this.#applied = applied;
+    this.#untouchable = untouchable;
+    this.#hold = hold;
+    for (const object of hold) this.#block(object);
+  }
+
+  isHeld(object: ObjectId): boolean {
+    return this.#hold.has(object);
+  }
+
+  /** The virtual service must not be written, nor its destinations. */
+  service(id: ServiceId): boolean {
+    return this.#untouchable.has(id) || (this.#blocked.has(id) && !this.#exists(id));
+  }
+
+  /** The entry speaks of virtual services that are all blocked. */
+  addition(set: SetName, entry: SetEntry): boolean {
+    if (this.#blocked.size === 0 && this.#untouchable.size === 0) return false;
+    const known = setIdOf(set);
+    if (known === undefined || known.id === 'LOOP-BACK' || known.id === 'HEALTH-CHECK-NODE-PORT') return false;
+    if (known.id === 'IPVS-IPS') return !this.#isServed((id) => id.includes(` ${bracketed(entry)}:`));
+    const service = serviceOfTuple(entry);
+    if (service !== undefined) return this.service(service);
+    const start = `${known.id.endsWith('-UDP') ? 'udp' : 'tcp'} ${known.family === 'IPv6' ? '[' : ''}`;
+    return !this.#isServed((id) => id.startsWith(start) && id.endsWith(`:${entry}`));
+  }
+
+  /** Nothing on the address can be served, or nothing protects it: KUBE-IPVS-IPS does not have it and cannot get it now. */
+  binding(address: IpAddress): boolean {
+    const set = boundSetOf(address);
+    const isProtected = this.#applied.sets.get(set)?.has(address) ?? false;
+    return this.addition(set, address) || (!isProtected && this.#hold.has(entryObject(set, address)));
+  }
+
+  /** The tuple of a virtual service that should be gone and could not be removed: it is what says that it is ours. */
+  tupleRemoval(set: SetName, entry: SetEntry): boolean {
+    const known = setIdOf(set)?.id;
+    if (this.#hold.size === 0 || known === undefined || !isTupleSet(known)) return false;
+    const service = serviceOfTuple(entry);
+    return service !== undefined && this.#hold.has(`service ${service}`) && !this.#desired.services.has(service);
+  }
+
+  #exists(service: ServiceId): boolean {
+    return this.#applied.services.has(service);
+  }
+
+  #block(object: ObjectId): void {
+    const [kind, first = '', ...rest] = object.split(' ');
+    const name = rest.join(' ');
+    if (kind === 'service') {
+      const service = `${first} ${name}`;
+      if (!this.#exists(service)) this.#blocked.add(service);
+    } else if (kind === 'entry') {
+      const known = setIdOf(first)?.id;
+      const service = serviceOfTuple(name);
+      if (known === undefined || !isTupleSet(known) || service === undefined) return;
+      if (!this.#applied.sets.get(first)?.has(name)) this.#blocked.add(service);
+    }
+  }
+
+  /** False when virtual services that match are held back and no other does: what they share would serve nobody. */
+  #isServed(matches: (id: ServiceId) => boolean): boolean {
+    if (!some(this.#untouchable, matches) && !some(this.#blocked, matches)) return true;
+    const isFree = (id: ServiceId): boolean => matches(id) && !this.#untouchable.has(id) && !this.#blocked.has(id);
+    return some(this.#desired.services.keys(), isFree);
+  }
+}
+
+function bracketed(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
+}
+
+/** `10.96.0.10,tcp:80` and what begins so → `tcp 10.96.0.10:80`; undefined for a bare port or address. */
+export function serviceOfTuple(entry: SetEntry): ServiceId | undefined {
+  const [address = '', protocolPort] = entry.split(',');
+  if (protocolPort === undefined) return undefined;
+  const [protocol, port] = protocolPort.split(':');
+  return `${protocol} ${bracketed(address)}:${port}`;
+}
+
+function some<T>(members: Iterable<T>, test: (member: T) => boolean): boolean {
+  for (const member of members) if (test(member)) return true;
+  return false;
+}

@@ -1,0 +1,81 @@
+/** What the real kube-proxy 1.36.2 wrote for a manifest: the dumps of test/fixtures/kube-proxy-1.36.2. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { IpFamily } from '../../lib/types.ts';
+import type { StateText } from './state-text.ts';
+
+const folder: string = join(import.meta.dirname, '../../../test/fixtures/kube-proxy-1.36.2');
+
+export interface KubeProxyDump extends StateText {
+  /** `create` lines of `ipset save` as `name type family`, sorted; a bitmap has no family. */
+  readonly created: readonly string[];
+  /** The `-A` lines of nat and filter, as `nat -A …`, in the order of the dump. */
+  readonly rules: ReadonlyMap<IpFamily, readonly string[]>;
+  /** `key = value` of the sysctl section. */
+  readonly sysctls: ReadonlyMap<string, string>;
+}
+
+/** The objects of a manifest, as JSON. */
+export function fixtureObjects(name: string): readonly { readonly kind: string }[] {
+  const list: { readonly items: readonly { readonly kind: string }[] } = JSON.parse(
+    readFileSync(join(folder, `${name}.json`), 'utf8'),
+  );
+  return list.items;
+}
+
+export function fixtureDump(name: string): KubeProxyDump {
+  const sections = sectionsOf(readFileSync(join(folder, `${name}.txt`), 'utf8'));
+  const lines = (start: string): readonly string[] =>
+    [...sections].filter(([title]) => title.startsWith(start)).flatMap(([, content]) => content);
+  const ipset = lines('ipset save');
+  return {
+    ipvs: lines('ipvsadm -Sn')
+      .filter((line) => line.startsWith('-'))
+      .sort(),
+    sets: ipset.filter((line) => line.startsWith('add ')).sort(),
+    created: ipset
+      .filter((line) => line.startsWith('create '))
+      .map(createdSet)
+      .sort(),
+    addresses: lines('ip addr show')
+      .flatMap((line) => /^\s+inet6? ([^/ ]+)\/\d+ scope global/.exec(line)?.[1] ?? [])
+      .sort(),
+    rules: new Map([
+      ['IPv4', ruleLines(lines('iptables-save -t '))],
+      ['IPv6', ruleLines(lines('ip6tables-save'))],
+    ]),
+    sysctls: new Map(
+      lines('sysctl ').flatMap((line) => {
+        const [key, value] = line.split(' = ');
+        return key === undefined || value === undefined ? [] : [[key, value] as const];
+      }),
+    ),
+  };
+}
+
+function createdSet(line: string): string {
+  const [, name = '', type = ''] = line.split(' ');
+  return [name, type, ...(/ family (inet6?) /.exec(line)?.slice(1) ?? [])].join(' ');
+}
+
+function ruleLines(saved: readonly string[]): readonly string[] {
+  let table = '';
+  return saved.flatMap((line) => {
+    if (line.startsWith('*')) table = line.slice(1);
+    return line.startsWith('-A ') ? [`${table} ${line}`] : [];
+  });
+}
+
+function sectionsOf(text: string): ReadonlyMap<string, readonly string[]> {
+  const sections = new Map<string, string[]>();
+  let current: string[] = [];
+  for (const line of text.split('\n')) {
+    if (line.startsWith('##### ')) {
+      current = [];
+      sections.set(line.slice(6), current);
+    } else if (line.trim() !== '') {
+      current.push(line);
+    }
+  }
+  return sections;
+}

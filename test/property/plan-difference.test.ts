@@ -1,0 +1,221 @@
+/** A difference leads where it should, and no prefix of it opens a window (design.md, 'Promises'). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type Change, type DifferenceOptions, difference } from '../../lib/plan/difference.ts';
+import { Planner } from '../../lib/plan/planner.ts';
+import { boundSetOf, localTwins, nodePortSets, setName, tupleEntry, tupleSetIds } from '../../lib/plan/sets.ts';
+import { type KernelState, type ServiceId, type ServiceNode, serviceFamily } from '../../lib/plan/state.ts';
+import { serviceOfTuple } from '../../lib/plan/withheld.ts';
+import type { IpAddress, IpFamily } from '../../lib/types.ts';
+import { histories, oneService } from '../harness/arbitrary-records.ts';
+import { differenceDefaults, emptyState } from '../harness/difference-options.ts';
+import { MemoryState } from '../harness/memory-state.ts';
+import { message, planDefaults } from '../harness/records.ts';
+import { stateText } from '../harness/state-text.ts';
+
+/** A history and what follows, or one Service in two states. */
+const steps = fc.oneof(fc.tuple(histories, histories), fc.tuple(oneService, oneService));
+const runs = { numRuns: 200 };
+
+function active(node: ServiceNode | undefined): string[] {
+  return [...(node?.destinations ?? [])].filter(([, { weight }]) => weight > 0).map(([id]) => id);
+}
+
+function hasTuple(state: KernelState, { service }: ServiceNode): boolean {
+  const { address, protocol, port } = service.key;
+  const tuple = tupleEntry(address, protocol, port);
+  const family = serviceFamily(service.key);
+  return tupleSetIds.some((id) => state.sets.get(setName(id, family))?.has(tuple));
+}
+
+function isProtected(state: KernelState, { service }: ServiceNode): boolean {
+  return state.sets.get(setName('IPVS-IPS', serviceFamily(service.key)))?.has(service.key.address) ?? false;
+}
+
+/** What must hold after every single write. */
+function checkOrder(state: KernelState, before: KernelState, desired: KernelState): void {
+  for (const address of state.addresses) {
+    assert.ok(state.sets.get(boundSetOf(address))?.has(address), `${address} is bound and not protected`);
+    if (!desired.addresses.has(address)) checkWhole(state, before, address, 'about to be unbound');
+  }
+  for (const address of [...before.addresses, ...desired.addresses]) {
+    if (!state.sets.get(boundSetOf(address))?.has(address)) continue;
+    if (!before.addresses.has(address)) checkWhole(state, desired, address, 'new');
+    if (!desired.addresses.has(address)) checkTuples(state, before, address);
+  }
+  for (const [id, node] of state.services) {
+    const { address } = node.service.key;
+    const stays = desired.services.has(id) || !desired.addresses.has(address);
+    // A node port has no tuple: on an address that is somebody's VIP it is refused, always (behaviour.md 4.3).
+    const isVip = hasTuple(before, node) || hasTuple(desired, node);
+    if (active(node).length > 0 && isProtected(state, node) && stays && isVip) {
+      assert.ok(hasTuple(state, node), `${id} has destinations and is refused`);
+    }
+    const wasServed = active(before.services.get(id)).length > 0;
+    const isServed = active(desired.services.get(id)).length > 0;
+    if (wasServed && isServed) assert.ok(active(node).length > 0, `${id} lost all destinations in between`);
+  }
+  for (const family of ['IPv4', 'IPv6'] as const) {
+    for (const tuple of tupleSetIds.flatMap((set) => [...(state.sets.get(setName(set, family)) ?? [])])) {
+      const id: ServiceId = serviceOfTuple(tuple) ?? '';
+      const address = tuple.slice(0, tuple.indexOf(','));
+      const isBound = [...state.addresses].some((bound) => bound === address);
+      assert.ok(state.services.has(id) || !isBound, `${tuple} without its virtual service on a bound address`);
+    }
+    checkExemptions(state, before, desired, family);
+    checkSnat(state, family);
+  }
+}
+
+/** An address that is new or about to go is reachable only with all that belongs to it. */
+function checkWhole(state: KernelState, whole: KernelState, address: IpAddress, what: string): void {
+  checkTuples(state, whole, address);
+  for (const [id, node] of whole.services) {
+    if (node.service.key.address !== address || !hasTuple(whole, node)) continue;
+    assert.deepEqual(active(state.services.get(id)).sort(), active(node).sort(), `${id} on an address that is ${what}`);
+  }
+}
+
+/** A protected address without a tuple of its own refuses what it should serve. */
+function checkTuples(state: KernelState, whole: KernelState, address: IpAddress): void {
+  for (const [id, node] of whole.services) {
+    if (node.service.key.address !== address || !hasTuple(whole, node)) continue;
+    assert.ok(hasTuple(state, node), `${id} is refused`);
+  }
+}
+
+/** While a node port is exempt from SNAT, its destinations are among those it had or gets with the exemption. */
+function checkExemptions(state: KernelState, before: KernelState, desired: KernelState, family: IpFamily): void {
+  for (const [exemption, qualified] of localTwins) {
+    const name = setName(exemption, family);
+    const twin = setName(qualified, family);
+    for (const entry of state.sets.get(twin) ?? []) {
+      const isNew = !before.sets.get(twin)?.has(entry) && desired.sets.get(name)?.has(entry);
+      if (isNew) assert.ok(state.sets.get(name)?.has(entry), `${twin} ${entry} before its exemption`);
+    }
+    for (const entry of state.sets.get(name) ?? []) {
+      const protocol = exemption.endsWith('-UDP') ? 'udp' : exemption.endsWith('-TCP') ? 'tcp' : 'sctp';
+      const port = entry.split(':').at(-1);
+      for (const [id, node] of state.services) {
+        const isNodePort = id.startsWith(`${protocol} `) && id.endsWith(`:${port}`) && !hasTuple(state, node);
+        if (
+          !isNodePort ||
+          serviceFamily(node.service.key) !== family ||
+          state.addresses.has(node.service.key.address)
+        ) {
+          continue;
+        }
+        const allowed = [before, desired].filter((side) => side.sets.get(name)?.has(entry));
+        const known = allowed.flatMap((side) => active(side.services.get(id)));
+        for (const destination of active(node)) {
+          assert.ok(known.includes(destination), `${destination} of ${id} would be reached without SNAT`);
+        }
+      }
+    }
+  }
+}
+
+/** A node port that serves has its SNAT entry. */
+function checkSnat(state: KernelState, family: IpFamily): void {
+  for (const [id, node] of state.services) {
+    const { address, protocol, port } = node.service.key;
+    if (serviceFamily(node.service.key) !== family || active(node).length === 0 || port < 30000) continue;
+    if (hasTuple(state, node) || state.sets.get(boundSetOf(address))?.has(address)) continue;
+    const entry = protocol === 'sctp' ? tupleEntry(address, protocol, port) : String(port);
+    assert.ok(state.sets.get(setName(nodePortSets(protocol).all, family))?.has(entry), `${id} without SNAT`);
+  }
+}
+
+function run(changes: readonly Change[], state: MemoryState, check: () => void = () => {}): void {
+  for (const { operation } of changes) {
+    state.apply(operation);
+    check();
+  }
+}
+
+test('a difference leads from any state to any other, by scope as well as in full, in the safe order', () => {
+  fc.assert(
+    fc.property(steps, ([first, second]) => {
+      const planner = new Planner(planDefaults);
+      planner.apply(message(...first));
+      planner.project();
+      const before = MemoryState.of(planner.desired);
+      planner.apply(message(...second));
+      const dirty = planner.project();
+      const full = MemoryState.of(before);
+      const changes = difference(planner.desired, before, 'all', differenceDefaults);
+      run(changes, full, () => checkOrder(full, before, planner.desired));
+      const scoped = MemoryState.of(before);
+      const scopedChanges = difference(planner.desired, before, dirty, differenceDefaults);
+      run(scopedChanges, scoped, () => checkOrder(scoped, before, planner.desired));
+      const texts = (list: readonly Change[]): string[] =>
+        list.map(({ object, operation }) => `${operation.verb} ${object}`);
+      assert.deepEqual(texts(scopedChanges).sort(), texts(changes).sort(), 'nothing outside the scope differs');
+      assert.equal(new Set(texts(changes)).size, changes.length, 'no object is written twice');
+
+      const again = difference(planner.desired, full, 'all', differenceDefaults);
+      assert.deepEqual(again, [], 'what drains is left to drain');
+      full.finishDrains();
+      assert.deepEqual(stateText(full), stateText(planner.desired));
+    }),
+    runs,
+  );
+});
+
+test('before all sources have synced, nothing is removed, drained or unbound', () => {
+  fc.assert(
+    fc.property(steps, ([first, second]) => {
+      const [old, next] = [first, second].map((history) => {
+        const planner = new Planner(planDefaults);
+        planner.apply(message(...history));
+        planner.project();
+        return planner.desired;
+      });
+      const before = MemoryState.of(old ?? emptyState());
+      const desired = next ?? emptyState();
+      const changes = difference(desired, before, 'all', { ...differenceDefaults, mayRemove: false });
+      const state = MemoryState.of(before);
+      run(changes, state);
+      for (const { operation } of changes) assert.doesNotMatch(operation.verb, /^remove-/);
+      for (const [id, { destinations }] of before.services) {
+        for (const [name, { weight }] of destinations) {
+          assert.ok((state.services.get(id)?.destinations.get(name)?.weight ?? 0) >= weight);
+        }
+      }
+      run(difference(desired, state, 'all', differenceDefaults), state);
+      state.finishDrains();
+      assert.deepEqual(stateText(state), stateText(desired), 'what was left out is made up for afterwards');
+    }),
+    runs,
+  );
+});
+
+test('virtual services of others, and what is in back-off, are left alone with what belongs to them', () => {
+  fc.assert(
+    fc.property(steps, fc.func(fc.boolean()), ([first, second], choose) => {
+      const planner = new Planner(planDefaults);
+      planner.apply(message(...first, ...second));
+      planner.project();
+      const { desired } = planner;
+      const chosen = new Set([...desired.services.keys()].filter((id) => choose(id)));
+      const variants: readonly DifferenceOptions[] = [
+        { ...differenceDefaults, untouchable: chosen },
+        { ...differenceDefaults, hold: new Set([...chosen].map((id) => `service ${id}`)) },
+      ];
+      for (const options of variants) {
+        const state = emptyState();
+        run(difference(desired, state, 'all', options), state);
+        for (const id of chosen) assert.ok(!state.services.has(id));
+        for (const id of desired.services.keys()) assert.ok(chosen.has(id) || state.services.has(id), id);
+        checkOrder(state, emptyState(), state);
+        for (const address of state.addresses) {
+          assert.ok([...state.services.values()].some(({ service }) => service.key.address === address));
+        }
+        run(difference(desired, state, 'all', differenceDefaults), state);
+        assert.deepEqual(stateText(state), stateText(desired), 'released, they are made up for');
+      }
+    }),
+    runs,
+  );
+});

@@ -1,0 +1,159 @@
+/**
+ * The real kube-proxy's dumps, entry for entry. Differences we mean to have are named here and nowhere else: load balancer VIPs (not
+ * yet served), and rules that match an empty set or mend kubernetes #132068.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { projectNode } from '../../../lib/kube/node-projection.ts';
+import { projectService } from '../../../lib/kube/service-projection.ts';
+import { projectSlice } from '../../../lib/kube/slice-projection.ts';
+import { Planner } from '../../../lib/plan/planner.ts';
+import { type RuleSet, ruleChanges, staticRules } from '../../../lib/plan/rules.ts';
+import { setIdOf, setSpecs } from '../../../lib/plan/sets.ts';
+import type { KernelState } from '../../../lib/plan/state.ts';
+import type { ObjectRecord } from '../../../lib/records.ts';
+import type { IpFamily } from '../../../lib/types.ts';
+import { fixtureDump, fixtureObjects, type KubeProxyDump } from '../../harness/kube-proxy-dump.ts';
+import { ip, message, planDefaults } from '../../harness/records.ts';
+import { stateText } from '../../harness/state-text.ts';
+
+const families = ['IPv4', 'IPv6'] as const;
+
+interface Scenario {
+  readonly name: string;
+  readonly nodeAddresses: readonly string[];
+  /** VIPs of frontends that are not served: left out of the comparison. */
+  readonly without: readonly string[];
+}
+
+const scenarios: readonly Scenario[] = [
+  { name: '01-clusterip-tcp', nodeAddresses: ['192.168.50.10'], without: [] },
+  { name: '02-clusterip-udp-tcp-multiport', nodeAddresses: ['192.168.50.10'], without: [] },
+  { name: '05-nodeport-cluster', nodeAddresses: ['192.168.50.10'], without: [] },
+  {
+    name: '11-dual-stack',
+    nodeAddresses: ['192.168.50.10', 'fd00:50::10'],
+    without: ['203.0.113.20', '2001:db8::20'],
+  },
+  { name: '17-terminating-endpoints', nodeAddresses: ['192.168.50.10'], without: [] },
+];
+
+function recordsOf(scenario: Scenario): ObjectRecord[] {
+  const records: ObjectRecord[] = [
+    {
+      source: 'host',
+      seq: 0,
+      kind: 'nodeAddresses',
+      key: 'node-a',
+      uid: '',
+      body: { addresses: scenario.nodeAddresses.map(ip) },
+    },
+  ];
+  for (const object of fixtureObjects(scenario.name)) {
+    const header = { source: 'manifest', seq: records.length };
+    if (object.kind === 'Service') {
+      const { key = '', uid, body } = projectService(object);
+      records.push({ ...header, kind: 'service', key, uid, body });
+    } else if (object.kind === 'EndpointSlice') {
+      const { key = '', uid, body } = projectSlice(object, 'node-a');
+      records.push({ ...header, kind: 'slice', key, uid, body });
+    } else {
+      const { key = '', uid, body } = projectNode(object, 'node-a');
+      records.push({ ...header, kind: 'node', key, uid, body });
+    }
+  }
+  return records;
+}
+
+function without(lines: readonly string[], addresses: readonly string[]): readonly string[] {
+  const names = (line: string, address: string): boolean =>
+    line === address || [` ${address},`, ` ${address}:`, `[${address}]:`].some((text) => line.includes(text));
+  return lines.filter((line) => !addresses.some((address) => names(line, address) || line.endsWith(` ${address}`)));
+}
+
+/** Every line of the dump, in its order, is among ours; what we have more matches an empty set, or is the mend of #132068. */
+function compareRules(dump: KubeProxyDump, ours: RuleSet, desired: KernelState): void {
+  const dumped = dump.rules.get(ours.family) ?? [];
+  for (const table of ours.tables) {
+    const chains = new Map([...table.chains].map(([name, rules]) => [name, [...rules]]));
+    // Each jump goes to the top of its chain, so the final order of a chain is the reverse.
+    for (const jump of table.jumps) {
+      const name = jump.split(' ')[1] ?? '';
+      chains.set(name, [jump, ...(chains.get(name) ?? [])]);
+    }
+    for (const [name, rules] of chains) {
+      const theirs = dumped
+        .filter((line) => line.startsWith(`${table.name} -A ${name} `))
+        .map((line) => line.slice(table.name.length + 1));
+      const extra = rules.filter((rule) => !theirs.includes(rule));
+      assert.deepEqual(
+        rules.filter((rule) => theirs.includes(rule)),
+        theirs,
+        `${ours.family} ${table.name} ${name}`,
+      );
+      for (const rule of extra) assert.ok(isHarmless(rule, desired), `${ours.family} ${table.name}: ${rule}`);
+    }
+  }
+  const known = ours.tables.flatMap(({ name, chains }) => [...chains.keys()].map((chain) => `${name} -A ${chain} `));
+  const jumps = ours.tables.flatMap(({ name, jumps: rules }) => rules.map((rule) => `${name} ${rule}`));
+  for (const line of dumped) assert.ok(jumps.includes(line) || known.some((start) => line.startsWith(start)), line);
+}
+
+function isHarmless(rule: string, desired: KernelState): boolean {
+  const set = /--match-set (\S+)/.exec(rule)?.[1] ?? '';
+  const isEmpty = desired.sets.get(set)?.size === 0;
+  const isMend =
+    rule.startsWith('-A KUBE-NODE-PORT -m set --match-set') && rule.endsWith('-CLUSTER-IP dst,dst -j RETURN');
+  return isEmpty || isMend;
+}
+
+for (const scenario of scenarios) {
+  test(`kube-proxy 1.36.2, ${scenario.name}: services, destinations, entries, addresses, sets and rules`, () => {
+    const dump = fixtureDump(scenario.name);
+    const planner = new Planner({ ...planDefaults, nodeName: 'node-a' });
+    planner.apply(message(...recordsOf(scenario)));
+    planner.project();
+    const ours = stateText(planner.desired);
+    assert.ok(ours.ipvs.length > 0);
+    assert.deepEqual(ours.ipvs, without(dump.ipvs, scenario.without));
+    assert.deepEqual(ours.sets, without(dump.sets, scenario.without));
+    assert.deepEqual(ours.addresses, without(dump.addresses, scenario.without));
+    const created = families
+      .flatMap((family) => setSpecs(family))
+      .map((spec) => {
+        const inet = spec.family === 'IPv4' ? 'inet' : 'inet6';
+        return [spec.name, spec.type, ...(spec.type === 'bitmap:port' ? [] : [inet])].join(' ');
+      });
+    assert.deepEqual(created.sort(), dump.created);
+    for (const family of families) compareRules(dump, rules(family), planner.desired);
+    assert.deepEqual(planner.warnings(), []);
+  });
+}
+
+/** kube-proxy ran without a cluster CIDR. */
+function rules(family: IpFamily): RuleSet {
+  return staticRules(family, {
+    masqueradeAll: false,
+    masqueradeBit: 14,
+    randomFully: true,
+    detectLocal: { mode: 'ClusterCIDR', cidrs: [] },
+    podCIDRs: [],
+  });
+}
+
+test('the set names of the dump are the ones the table knows', () => {
+  for (const line of fixtureDump('11-dual-stack').created) assert.ok(setIdOf(line.split(' ')[0] ?? ''), line);
+});
+
+test('a running kube-proxy is taken over by rewriting the chains that lack rules, and no jump', () => {
+  const saved = ['nat', 'filter'].map((table) => {
+    const lines = (fixtureDump('05-nodeport-cluster').rules.get('IPv4') ?? [])
+      .filter((line) => line.startsWith(`${table} `))
+      .map((line) => line.slice(table.length + 1));
+    return [`*${table}`, ...lines, 'COMMIT'].join('\n');
+  });
+  const input = ruleChanges(saved.join('\n'), rules('IPv4')) ?? '';
+  assert.match(input, /^:KUBE-NODE-PORT - \[0:0\]$/m);
+  assert.doesNotMatch(input, /^-I /m);
+  assert.doesNotMatch(input, /^:KUBE-(MARK-MASQ|POSTROUTING|IPVS-FILTER|FORWARD) /m);
+});
