@@ -27,7 +27,7 @@ export type IpvsOperation =
   | { readonly verb: 'remove-destination'; readonly key: ServiceKey; readonly destination: DestinationKey };
 
 export type IpsetOperation =
-  /** `ensure-set`: there with this type and family. A set of another type or size is an EEXIST failure here. */
+  /** `ensure-set`: a set of another type or size is an EEXIST failure. Linux 6.1 does not compare the family: look at the header. */
   | { readonly verb: 'create-set' | 'ensure-set'; readonly set: SetSpec }
   | { readonly verb: 'remove-set' | 'flush-set'; readonly name: string }
   /** Exchanges the contents of two sets atomically; references stay with the names. */

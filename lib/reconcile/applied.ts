@@ -1,0 +1,162 @@
+/** What we last wrote, or found and adopted: updated from each kernel answer, one operation at a time, and from reads. */
+
+import type { Operation } from '../operations.ts';
+import { objectOf } from '../plan/object-id.ts';
+import type { DestinationId, KernelState, ServiceId, ServiceNode, SetName } from '../plan/state.ts';
+import { destinationId, serviceId } from '../plan/state.ts';
+import type { Destination, IpAddress, SetEntry } from '../types.ts';
+
+interface AppliedNode extends ServiceNode {
+  readonly destinations: Map<DestinationId, Destination>;
+}
+
+const none: ReadonlySet<DestinationId> = new Set();
+
+export class AppliedState implements KernelState {
+  readonly #link: string;
+  readonly #services = new Map<ServiceId, AppliedNode>();
+  readonly #sets = new Map<SetName, Set<SetEntry>>();
+  readonly #addresses = new Set<IpAddress>();
+  readonly #weightless = new Map<ServiceId, Set<DestinationId>>();
+  #destinations = 0;
+
+  /** @param link Name of the VIP device; addresses of other links are nobody's business here. */
+  constructor(link: string) {
+    this.#link = link;
+  }
+
+  get services(): ReadonlyMap<ServiceId, ServiceNode> {
+    return this.#services;
+  }
+
+  get sets(): ReadonlyMap<SetName, ReadonlySet<SetEntry>> {
+    return this.#sets;
+  }
+
+  get addresses(): ReadonlySet<IpAddress> {
+    return this.#addresses;
+  }
+
+  /** Destinations of all services together. */
+  get destinations(): number {
+    return this.#destinations;
+  }
+
+  /** Services that have destinations of weight 0: where to look for what drains. */
+  get weightless(): ReadonlyMap<ServiceId, ReadonlySet<DestinationId>> {
+    return this.#weightless;
+  }
+
+  weightlessOf(id: ServiceId): ReadonlySet<DestinationId> {
+    return this.#weightless.get(id) ?? none;
+  }
+
+  /** Takes in an operation that the kernel carried out. */
+  learn(operation: Operation): void {
+    switch (operation.verb) {
+      case 'create-service':
+      case 'update-service':
+      case 'ensure-service': {
+        const { service } = operation;
+        const { key } = service;
+        if ('fwmark' in key) return;
+        const id = serviceId(key);
+        const destinations = this.#services.get(id)?.destinations ?? new Map<DestinationId, Destination>();
+        this.#services.set(id, { service: { ...service, key }, destinations });
+        return;
+      }
+      case 'remove-service':
+        if (!('fwmark' in operation.key)) this.forgetService(serviceId(operation.key));
+        return;
+      case 'create-destination':
+      case 'update-destination':
+      case 'ensure-destination':
+        if (!('fwmark' in operation.key)) this.#putDestination(serviceId(operation.key), operation.destination);
+        return;
+      case 'remove-destination':
+        if ('fwmark' in operation.key) return;
+        this.forgetDestination(serviceId(operation.key), destinationId(operation.destination));
+        return;
+      case 'add-entry':
+        this.#set(operation.set.name).add(operation.entry);
+        return;
+      case 'remove-entry':
+        this.#set(operation.set.name).delete(operation.entry);
+        return;
+      case 'add-address':
+        if (operation.address.link === this.#link) this.#addresses.add(operation.address.address);
+        return;
+      case 'remove-address':
+        if (operation.link === this.#link) this.#addresses.delete(operation.address);
+        return;
+      case 'create-set':
+      case 'ensure-set':
+        this.#set(operation.set.name);
+        return;
+      case 'remove-set':
+        this.#sets.delete(operation.name);
+        return;
+      case 'ensure-link':
+        return;
+      default:
+        throw new TypeError(`the applied state cannot follow ${operation.verb} of ${objectOf(operation)}`);
+    }
+  }
+
+  /** As read from the kernel, in the place of what was believed. */
+  putService(id: ServiceId, node: ServiceNode): void {
+    this.forgetService(id);
+    this.#services.set(id, { service: node.service, destinations: new Map() });
+    for (const destination of node.destinations.values()) this.#putDestination(id, destination);
+  }
+
+  forgetService(id: ServiceId): void {
+    this.#destinations -= this.#services.get(id)?.destinations.size ?? 0;
+    this.#services.delete(id);
+    this.#weightless.delete(id);
+  }
+
+  forgetDestination(id: ServiceId, destination: DestinationId): void {
+    if (this.#services.get(id)?.destinations.delete(destination)) this.#destinations -= 1;
+    this.#unmark(id, destination);
+  }
+
+  putSet(name: SetName, entries: Iterable<SetEntry>): void {
+    this.#sets.set(name, new Set(entries));
+  }
+
+  forgetSet(name: SetName): void {
+    this.#sets.delete(name);
+  }
+
+  putAddresses(addresses: Iterable<IpAddress>): void {
+    this.#addresses.clear();
+    for (const address of addresses) this.#addresses.add(address);
+  }
+
+  #set(name: SetName): Set<SetEntry> {
+    const set = this.#sets.get(name) ?? new Set<SetEntry>();
+    this.#sets.set(name, set);
+    return set;
+  }
+
+  #putDestination(id: ServiceId, destination: Destination): void {
+    const destinations = this.#services.get(id)?.destinations;
+    if (destinations === undefined) return;
+    const name = destinationId(destination);
+    if (!destinations.has(name)) this.#destinations += 1;
+    destinations.set(name, destination);
+    if (destination.weight !== 0) {
+      this.#unmark(id, name);
+      return;
+    }
+    const marked = this.#weightless.get(id) ?? new Set<DestinationId>();
+    this.#weightless.set(id, marked.add(name));
+  }
+
+  #unmark(id: ServiceId, destination: DestinationId): void {
+    const marked = this.#weightless.get(id);
+    marked?.delete(destination);
+    if (marked?.size === 0) this.#weightless.delete(id);
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * TCP destinations that are no longer wanted: they have weight 0 and keep their connections until those end, or until their time is
+ * up. What drains is not remembered anywhere but in the kernel: weight 0 and not wanted, so a restart goes on where it was, with a
+ * new deadline.
+ */
+import { type KernelSession, readAll } from '../kernel/session.ts';
+import type { Change } from '../plan/difference.ts';
+import { destinationObject } from '../plan/object-id.ts';
+import { type DestinationId, destinationId, type KernelState, type ServiceId } from '../plan/state.ts';
+import type { AppliedState } from './applied.ts';
+import type { ReconcileEvent } from './protocol.ts';
+
+/** Connection counts are read this often while something drains. */
+const intervalMs = 1000;
+
+export type DrainedEvent = Extract<ReconcileEvent, { kind: 'drained' }>;
+
+export class DrainQueue {
+  readonly #timeoutMs: number;
+  readonly #deadlines = new Map<ServiceId, Map<DestinationId, number>>();
+  #size = 0;
+  #nextMs: number | undefined;
+
+  /** @param timeoutMs A destination is deleted after this long even if connections remain. */
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** When the counts are to be read next; undefined = nothing drains. */
+  get nextMs(): number | undefined {
+    return this.#nextMs;
+  }
+
+  /** Notes what drains now and forgets what does no longer. Costs what has weight 0, whatever else there is. */
+  observe(applied: AppliedState, desired: KernelState, nowMs: number): void {
+    this.#size = 0;
+    for (const [service, deadlines] of this.#deadlines) {
+      for (const destination of deadlines.keys()) {
+        if (!drains(service, destination, applied, desired)) deadlines.delete(destination);
+      }
+      if (deadlines.size === 0) this.#deadlines.delete(service);
+    }
+    for (const [service, destinations] of applied.weightless) {
+      for (const destination of destinations) {
+        if (!drains(service, destination, applied, desired)) continue;
+        const deadlines = this.#deadlines.get(service) ?? new Map<DestinationId, number>();
+        this.#deadlines.set(service, deadlines);
+        if (!deadlines.has(destination)) deadlines.set(destination, nowMs + this.#timeoutMs);
+        this.#size += 1;
+      }
+    }
+    if (this.#size === 0) this.#nextMs = undefined;
+    else this.#nextMs ??= nowMs + Math.min(intervalMs, this.#timeoutMs);
+  }
+
+  /**
+   * Reads the connection counts of the services concerned, once each, and returns what can be deleted with the event to send for
+   * it. A service that cannot be read waits for the next time.
+   */
+  check(session: KernelSession, applied: AppliedState, nowMs: number): { change: Change; event: DrainedEvent }[] {
+    this.#nextMs = nowMs + intervalMs;
+    const ripe: { change: Change; event: DrainedEvent }[] = [];
+    for (const [service, deadlines] of this.#deadlines) {
+      const key = applied.services.get(service)?.service.key;
+      if (key === undefined) continue;
+      const connections = new Map<DestinationId, number>();
+      try {
+        for (const state of readAll(session.destinations(key))) {
+          connections.set(destinationId(state), state.activeConnections + state.inactiveConnections);
+        }
+      } catch {
+        continue;
+      }
+      for (const [destination, deadlineMs] of deadlines) {
+        const known = applied.services.get(service)?.destinations.get(destination);
+        const count = connections.get(destination);
+        if (count === undefined) applied.forgetDestination(service, destination);
+        if (known === undefined || count === undefined || (count > 0 && nowMs < deadlineMs)) continue;
+        const { address, port } = known;
+        ripe.push({
+          change: {
+            object: destinationObject(service, destination),
+            operation: { verb: 'remove-destination', key, destination: { address, port } },
+          },
+          event: { kind: 'drained', service, destination, reason: count === 0 ? 'idle' : 'deadline' },
+        });
+      }
+    }
+    return ripe;
+  }
+}
+
+/** Weight 0, TCP, and the service is wanted but not with this destination. */
+function drains(service: ServiceId, destination: DestinationId, applied: AppliedState, desired: KernelState): boolean {
+  const node = applied.services.get(service);
+  if (node?.service.key.protocol !== 'tcp' || node.destinations.get(destination)?.weight !== 0) return false;
+  const wanted = desired.services.get(service);
+  return wanted !== undefined && !wanted.destinations.has(destination);
+}

@@ -1,0 +1,124 @@
+/** Virtual services of others: which ones there are, which of them are wanted by us as well, and who has been told. */
+import { ownershipOf } from '../plan/ledger.ts';
+import { sameDestination, sameService } from '../plan/same.ts';
+import type { KernelState, ServiceId, ServiceNode } from '../plan/state.ts';
+import type { AppliedState } from './applied.ts';
+import type { Observed } from './observed.ts';
+import type { ReconcileEvent } from './protocol.ts';
+
+export interface Settlement {
+  readonly events: readonly ReconcileEvent[];
+  /** Now ours; what belongs to them may be missing. */
+  readonly adopted: readonly ServiceId[];
+}
+
+export class ForeignServices {
+  readonly #takeOver: boolean;
+  #services = new Map<ServiceId, ServiceNode>();
+  readonly #untouchable = new Set<ServiceId>();
+  #fwmarks: readonly string[] = [];
+  readonly #contested = new Set<ServiceId>();
+  readonly #told = new Set<string>();
+
+  constructor(takeOver: boolean) {
+    this.#takeOver = takeOver;
+  }
+
+  /** Virtual services that must not be written, nor anything that belongs to them. */
+  get untouchable(): ReadonlySet<ServiceId> {
+    return this.#untouchable;
+  }
+
+  get count(): number {
+    return this.#services.size + this.#fwmarks.length;
+  }
+
+  get contested(): number {
+    return this.#contested.size;
+  }
+
+  /**
+   * Sorts a read of the kernel: what is ours becomes the applied state, the rest is foreign. Ours is what the ledger says, and what
+   * this process wrote itself and still finds.
+   */
+  adopt(observed: Observed, applied: AppliedState): void {
+    const ledger = {
+      sets: observed.sets,
+      vipAddresses: observed.addresses,
+      interfaceAddresses: new Set(observed.nodeAddresses),
+    };
+    const written = new Set(applied.services.keys());
+    const foreign = new Map<ServiceId, ServiceNode>();
+    for (const [id, node] of observed.services) {
+      if (written.has(id) || ownershipOf(node.service.key, ledger) === 'ours') applied.putService(id, node);
+      else foreign.set(id, node);
+    }
+    for (const id of written) if (!observed.services.has(id)) applied.forgetService(id);
+    for (const name of [...applied.sets.keys()]) if (!observed.sets.has(name)) applied.forgetSet(name);
+    for (const [name, entries] of observed.sets) applied.putSet(name, entries);
+    applied.putAddresses(observed.addresses);
+    this.#services = foreign;
+    this.#untouchable.clear();
+    for (const id of foreign.keys()) this.#untouchable.add(id);
+    this.#fwmarks = observed.fwmarks;
+    for (const id of this.#contested) if (!foreign.has(id)) this.#contested.delete(id);
+  }
+
+  /**
+   * Decides about foreign services that are wanted, or are so no more: adopted when nothing of them would have to be overwritten (or
+   * when `takeOver` says so), contested otherwise.
+   */
+  settle(scope: Iterable<ServiceId> | 'all', desired: KernelState, applied: AppliedState): Settlement {
+    const events: ReconcileEvent[] = [];
+    const adopted: ServiceId[] = [];
+    for (const id of this.#services.size === 0 ? [] : scope === 'all' ? [...this.#services.keys()] : scope) {
+      const node = this.#services.get(id);
+      if (node === undefined) continue;
+      const wanted = desired.services.get(id);
+      if (wanted === undefined) {
+        this.#contested.delete(id);
+        this.#told.delete(`contested ${id}`);
+      } else if (this.#takeOver || fits(node, wanted)) {
+        this.#services.delete(id);
+        this.#untouchable.delete(id);
+        adopted.push(id);
+        this.#contested.delete(id);
+        applied.putService(id, node);
+      } else {
+        this.#contested.add(id);
+        if (this.#tell(`contested ${id}`)) {
+          const message = `${id} is wanted, but somebody else has made a virtual service of that name that differs; it is left as it is. Remove it, or start with takeOver`;
+          events.push({ kind: 'contested', service: id, message });
+        }
+      }
+    }
+    return { events, adopted };
+  }
+
+  /** The foreign services that nobody has been told about yet. */
+  report(): ReconcileEvent[] {
+    const uncontested = [...this.#services.keys()].filter((id) => !this.#contested.has(id));
+    return [...uncontested, ...this.#fwmarks]
+      .filter((service) => this.#tell(`foreign ${service}`))
+      .map((service) => ({ kind: 'foreign', service }));
+  }
+
+  #tell(what: string): boolean {
+    if (this.#told.has(what)) return false;
+    this.#told.add(what);
+    return true;
+  }
+}
+
+/**
+ * Taking it over would overwrite nothing: it is as wanted, and so is each destination it has. Destinations may be missing: a process
+ * that died between a virtual service and its tuple entry leaves an empty one behind.
+ */
+function fits(node: ServiceNode, wanted: ServiceNode): boolean {
+  if (!sameService(node.service, wanted.service)) return false;
+  for (const [id, destination] of node.destinations) {
+    const other = wanted.destinations.get(id);
+    if (other === undefined || !sameDestination(destination, other)) return false;
+  }
+  return true;
+}

@@ -1,0 +1,105 @@
+/** Where in the kernel an operation writes: what has to be read again, or compared again, when it went wrong. */
+import { familyOf } from '../address.ts';
+import type { Operation } from '../operations.ts';
+import { addDirtyEntry, type DirtyObjects } from '../plan/dirty.ts';
+import { addressObject, entryObject, type ObjectId, serviceObject } from '../plan/object-id.ts';
+import type { Planner } from '../plan/planner.ts';
+import { boundSetOf, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
+import { type ServiceId, type SetName, serviceId } from '../plan/state.ts';
+import type { IpAddress, Protocol, ServiceKey, SetEntry } from '../types.ts';
+
+/** A destination belongs to its service; `static`: the link or a set itself. */
+export type ObjectScope =
+  | {
+      readonly kind: 'service';
+      readonly service: ServiceId;
+      readonly address: IpAddress;
+      readonly protocol: Protocol;
+      readonly port: number;
+    }
+  | { readonly kind: 'entry'; readonly set: SetName; readonly entry: SetEntry }
+  | { readonly kind: 'address'; readonly address: IpAddress }
+  | { readonly kind: 'static' };
+
+export function scopeOf(operation: Operation): ObjectScope {
+  switch (operation.verb) {
+    case 'create-service':
+    case 'update-service':
+    case 'ensure-service':
+      return scopeOfKey(operation.service.key);
+    case 'remove-service':
+    case 'create-destination':
+    case 'update-destination':
+    case 'ensure-destination':
+    case 'remove-destination':
+      return scopeOfKey(operation.key);
+    case 'add-entry':
+    case 'remove-entry':
+      return { kind: 'entry', set: operation.set.name, entry: operation.entry };
+    case 'add-address':
+      return { kind: 'address', address: operation.address.address };
+    case 'remove-address':
+      return { kind: 'address', address: operation.address };
+    default:
+      return { kind: 'static' };
+  }
+}
+
+export function scopeOfKey(key: ServiceKey): ObjectScope {
+  return 'fwmark' in key ? { kind: 'static' } : { kind: 'service', service: serviceId(key), ...key };
+}
+
+/**
+ * Adds the object and all that may have been withheld because of it: a virtual service that cannot be written takes its tuple, its
+ * destinations and the binding of its address along (plan/withheld.ts), and so gives them back when it can.
+ */
+export function markWithDependents(dirty: DirtyObjects, scope: ObjectScope, planner: Planner): void {
+  switch (scope.kind) {
+    case 'service': {
+      dirty.services.add(scope.service);
+      markAddress(dirty, scope.address);
+      const { protocol, port } = scope;
+      for (const id of tupleSetIds) {
+        addDirtyEntry(dirty, setName(id, familyOf(scope.address)), tupleEntry(scope.address, protocol, port));
+      }
+      markPorts(dirty, planner, serviceObject(scope.service));
+      return;
+    }
+    case 'entry':
+      addDirtyEntry(dirty, scope.set, scope.entry);
+      markPorts(dirty, planner, entryObject(scope.set, scope.entry));
+      return;
+    case 'address':
+      markAddress(dirty, scope.address);
+      markPorts(dirty, planner, addressObject(scope.address));
+      return;
+    case 'static':
+      return;
+  }
+}
+
+function markAddress(dirty: DirtyObjects, address: IpAddress): void {
+  dirty.addresses.add(address);
+  addDirtyEntry(dirty, boundSetOf(address), address);
+}
+
+/** Everything that the service ports want that want this object. */
+function markPorts(dirty: DirtyObjects, planner: Planner, object: ObjectId): void {
+  for (const id of planner.wantedBy(object)) {
+    const port = planner.ports.get(id);
+    for (const { id: service } of port?.virtualServices ?? []) dirty.services.add(service);
+    for (const { set, entry } of port?.entries ?? []) addDirtyEntry(dirty, set, entry);
+    for (const address of port?.addresses ?? []) markAddress(dirty, address);
+  }
+}
+
+/** Merges `more` into `dirty`. */
+export function mergeDirty(dirty: DirtyObjects, more: DirtyObjects): void {
+  for (const service of more.services) dirty.services.add(service);
+  for (const address of more.addresses) dirty.addresses.add(address);
+  for (const [set, entries] of more.entries) for (const entry of entries) addDirtyEntry(dirty, set, entry);
+}
+
+export function isClean(dirty: DirtyObjects): boolean {
+  return dirty.services.size === 0 && dirty.addresses.size === 0 && dirty.entries.size === 0;
+}

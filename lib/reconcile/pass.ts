@@ -1,0 +1,178 @@
+/** One pass of the data plane: compare desired with applied, write, take in what happened, and compare again what that changed. */
+import { toErrorRecord } from '../errors.ts';
+import type { KernelSession } from '../kernel/session.ts';
+import { difference } from '../plan/difference.ts';
+import { type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
+import type { ObjectId } from '../plan/object-id.ts';
+import type { Planner } from '../plan/planner.ts';
+import { setSpecs } from '../plan/sets.ts';
+import type { ServiceId, SetName } from '../plan/state.ts';
+import type { IpFamily, SetRef } from '../types.ts';
+import type { AppliedState } from './applied.ts';
+import type { ForeignServices } from './foreign.ts';
+import { isClean, markWithDependents, mergeDirty, type ObjectScope, scopeOfKey } from './object-scope.ts';
+import { readBack, vipLink } from './observed.ts';
+import type { ReconcileEvent } from './protocol.ts';
+import type { RetryQueue } from './retry-queue.ts';
+import type { Tally } from './tally.ts';
+import type { Writer } from './writer.ts';
+
+/** A pass compares again after each thing that shook it; what still moves after so many rounds waits for the next pass. */
+const maxRounds = 8;
+/** The kernel as a whole, among the objects that wait for their next try. */
+export const kernelObject = 'kernel';
+
+export interface PassParts {
+  readonly families: readonly IpFamily[];
+  readonly session: KernelSession;
+  readonly planner: Planner;
+  readonly applied: AppliedState;
+  readonly foreign: ForeignServices;
+  readonly retries: RetryQueue;
+  readonly writer: Writer;
+}
+
+export interface PassRequest {
+  readonly scope: DirtyObjects | 'all';
+  readonly mayRemove: boolean;
+  readonly nowMs: number;
+  readonly tally: Tally;
+  readonly events: ReconcileEvent[];
+  /** See `StaticChanges.broken`. */
+  readonly broken: ReadonlyMap<SetName, string>;
+  nowMicros(): number;
+}
+
+export class DataPlane {
+  readonly #parts: PassParts;
+  readonly #refs: ReadonlyMap<SetName, SetRef>;
+  /** What happened to these is not known; they are read before anything is written. */
+  #suspects: ObjectScope[] = [];
+
+  constructor(parts: PassParts) {
+    this.#parts = parts;
+    this.#refs = new Map(
+      parts.families
+        .flatMap((family) => setSpecs(family))
+        .map(({ name, type, family }) => [name, { name, type, family }]),
+    );
+  }
+
+  /** What has to be compared again at the next pass: nothing, unless the kernel could not be read. */
+  run(request: PassRequest): DirtyObjects | 'all' {
+    const { retries } = this.#parts;
+    const { nowMs } = request;
+    const due = retries.due(nowMs);
+    const refused = new Set<ObjectId>();
+    const suspected = new Set<ObjectId>();
+    let scope = request.scope;
+    for (const { scope: where } of due) scope = this.#widen(scope, where);
+    for (let round = 0; round < maxRounds; round += 1) {
+      const complete = this.#round(scope, request, suspected, refused);
+      if (complete === undefined) return scope;
+      if (!complete) continue;
+      for (const { object } of due) if (!refused.has(object)) retries.cleared(object);
+      return noDirtyObjects();
+    }
+    return scope;
+  }
+
+  /** What happened to these is not known. */
+  suspect(scopes: readonly ObjectScope[]): void {
+    this.#suspects.push(...scopes);
+  }
+
+  /** Forgets what was to be read back: everything has been read. */
+  trust(): void {
+    this.#suspects = [];
+  }
+
+  /** True: all was tried; false: another round is needed; undefined: the kernel cannot be read. */
+  #round(
+    scope: DirtyObjects | 'all',
+    request: PassRequest,
+    suspected: Set<ObjectId>,
+    refused: Set<ObjectId>,
+  ): boolean | undefined {
+    const { planner, applied, foreign, retries, writer } = this.#parts;
+    const { nowMs, tally, mayRemove, broken } = request;
+    const startMicros = request.nowMicros();
+    if (!this.#readSuspects(scope, request)) return undefined;
+    const { events, adopted } = foreign.settle(scope === 'all' ? 'all' : scope.services, planner.desired, applied);
+    request.events.push(...events);
+    for (const id of adopted) this.#widenByService(scope, id);
+    const changes = difference(planner.desired, applied, scope, {
+      mayRemove,
+      setRef: (name) => this.#setRef(name),
+      link: vipLink,
+      untouchable: foreign.untouchable,
+      hold: retries.held(nowMs),
+    }).filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));
+    tally.planMicros += request.nowMicros() - startMicros;
+    const outcome = writer.write(changes, { nowMs, tally, suspected });
+    for (const object of outcome.refused) refused.add(object);
+    this.#suspects.push(...outcome.suspects);
+    // What surprised may be gone with all that belonged to it.
+    for (const suspect of outcome.suspects) this.#widen(scope, suspect);
+    return outcome.complete;
+  }
+
+  #readSuspects(scope: DirtyObjects | 'all', request: PassRequest): boolean {
+    if (this.#suspects.length === 0) return true;
+    const { session, families, applied, retries } = this.#parts;
+    try {
+      readBack(session, this.#suspects, families, applied);
+    } catch (error) {
+      const failure = retries.failed(kernelObject, { kind: 'static' }, 'read', toErrorRecord(error), request.nowMs);
+      request.tally.failures.push(failure);
+      return false;
+    }
+    for (const suspect of this.#suspects) this.#widen(scope, suspect);
+    this.#suspects = [];
+    retries.cleared(kernelObject);
+    return true;
+  }
+
+  #widen(scope: DirtyObjects | 'all', where: ObjectScope): DirtyObjects | 'all' {
+    if (scope !== 'all') markWithDependents(scope, where, this.#parts.planner);
+    return scope;
+  }
+
+  #widenByService(scope: DirtyObjects | 'all', id: ServiceId): void {
+    const node = this.#parts.applied.services.get(id);
+    if (node !== undefined) this.#widen(scope, scopeOfKey(node.service.key));
+  }
+
+  #setRef(name: SetName): SetRef {
+    const ref = this.#refs.get(name);
+    if (ref === undefined) throw new RangeError(`${name} is not a set of ours`);
+    return ref;
+  }
+}
+
+/** Collects what is to be compared at the next pass. */
+export class DirtyQueue {
+  #all = false;
+  #dirty = noDirtyObjects();
+
+  get isEmpty(): boolean {
+    return !this.#all && isClean(this.#dirty);
+  }
+
+  add(more: DirtyObjects | 'all'): void {
+    if (more === 'all') this.#all = true;
+    else mergeDirty(this.#dirty, more);
+  }
+
+  /** An object that could not be written, and what waited for it. */
+  addWithDependents(scope: ObjectScope, planner: Planner): void {
+    markWithDependents(this.#dirty, scope, planner);
+  }
+
+  take(): DirtyObjects | 'all' {
+    const taken = this.#all ? 'all' : this.#dirty;
+    this.#all = false;
+    this.#dirty = noDirtyObjects();
+    return taken;
+  }
+}

@@ -1,0 +1,73 @@
+/** The answer to `plan`: what a first complete pass would write, against the kernel or against nothing. Writes nothing. */
+import { operationText } from '../kernel/batch.ts';
+import { type Change, difference } from '../plan/difference.ts';
+import type { Planner } from '../plan/planner.ts';
+import { type RuleOptions, ruleChanges, staticRules } from '../plan/rules.ts';
+import { setSpecs } from '../plan/sets.ts';
+import type { IpFamily, SetRef } from '../types.ts';
+import { AppliedState } from './applied.ts';
+import { ForeignServices } from './foreign.ts';
+import { type Observed, vipLink } from './observed.ts';
+import type { PlannedOperation, PlanResult } from './protocol.ts';
+import { type StaticChanges, type SysctlChange, staticChanges } from './static-part.ts';
+
+export interface PlanInput {
+  readonly against: 'kernel' | 'empty';
+  readonly families: readonly IpFamily[];
+  readonly planner: Planner;
+  readonly observed: Observed;
+  readonly takeOver: boolean;
+  readonly mayRemove: boolean;
+  /** `iptables-save` text of a family. */
+  readonly saved: ReadonlyMap<IpFamily, string>;
+  readonly ruleOptions: RuleOptions;
+  readonly sysctls: readonly SysctlChange[];
+  /** Warnings of the planner that nobody has been told yet. */
+  readonly warnings: readonly string[];
+}
+
+export function planResult(input: PlanInput): PlanResult {
+  const { against, families, planner, observed } = input;
+  const statics = staticChanges(observed, families);
+  const { changes, warnings } = dataChanges(input, statics);
+  return {
+    against,
+    operations: [...statics.changes, ...changes].map((change) => planned(change, planner)),
+    rules: families.flatMap((family) => {
+      const text = ruleChanges(input.saved.get(family) ?? '', staticRules(family, input.ruleOptions));
+      return text === undefined ? [] : [{ family, text }];
+    }),
+    sysctls: input.sysctls,
+    warnings: [...input.warnings, ...warnings],
+  };
+}
+
+function dataChanges(
+  { planner, observed, families, takeOver, mayRemove }: PlanInput,
+  { broken }: StaticChanges,
+): { readonly changes: readonly Change[]; readonly warnings: readonly string[] } {
+  const applied = new AppliedState(vipLink);
+  const foreign = new ForeignServices(takeOver);
+  foreign.adopt(observed, applied);
+  const { events } = foreign.settle('all', planner.desired, applied);
+  const refs = new Map<string, SetRef>(families.flatMap((family) => setSpecs(family)).map((spec) => [spec.name, spec]));
+  const changes = difference(planner.desired, applied, 'all', {
+    mayRemove,
+    setRef(name) {
+      const ref = refs.get(name);
+      if (ref === undefined) throw new RangeError(`${name} is not a set of ours`);
+      return ref;
+    },
+    link: vipLink,
+    untouchable: foreign.untouchable,
+  }).filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));
+  const warnings = [
+    ...[...broken].map(([set, reason]) => `${set}: ${reason}`),
+    ...events.flatMap((event) => (event.kind === 'contested' ? [event.message] : [])),
+  ];
+  return { changes, warnings };
+}
+
+function planned({ operation, object }: Change, planner: Planner): PlannedOperation {
+  return { verb: operation.verb, text: operationText(operation), wantedBy: planner.wantedBy(object) };
+}

@@ -1,0 +1,123 @@
+/**
+ * The messages between the proxier (caller's thread) and the reconciler (its worker). The worker owns no timer and sends nothing
+ * unasked: each reply says when it wants to be called again (`wakeInMs`), and the proxier answers with a `tick`.
+ */
+import type { ErrorRecord } from '../errors.ts';
+import type { RecordMessage } from '../records.ts';
+import type { IpFamily } from '../types.ts';
+
+/** What the reconciler is told once, when its worker starts. Structured-clone data, validated by the proxier's options. */
+export interface ReconcileInit {
+  readonly nodeName: string;
+  readonly families: readonly IpFamily[];
+  readonly scheduler: string;
+  readonly masqueradeAll: boolean;
+  /** 0..31 */
+  readonly masqueradeBit: number;
+  /** How traffic from pods of this node is told from the rest, see behaviour.md 4.4. CIDRs: at most one per family, canonical. */
+  readonly detectLocal:
+    | { readonly mode: 'ClusterCIDR'; readonly cidrs: readonly string[] }
+    | { readonly mode: 'NodeCIDR' }
+    | { readonly mode: 'BridgeInterface'; readonly bridge: string }
+    | { readonly mode: 'InterfaceNamePrefix'; readonly prefix: string };
+  /** Canonical CIDRs, or `primary`; empty = all addresses of the node. */
+  readonly nodePortAddresses: readonly string[] | 'primary';
+  /** A full pass (read the kernel, compare, mend) this often. */
+  readonly syncPeriodMs: number;
+  /** A draining TCP destination is deleted after this long even if connections remain. */
+  readonly drainTimeoutMs: number;
+  /** Overwrite wanted virtual services that are there, differ and are not ours. */
+  readonly takeOver: boolean;
+  /** Which iptables to run; `auto` finds out what the host uses. */
+  readonly iptables: 'auto' | 'legacy' | 'nft';
+  /** Write sysctls that are wrong (true), or only report them (false). */
+  readonly applySysctls: boolean;
+}
+
+export type ReconcileRequest =
+  /** Checks the kernel, reads it, writes the static part: link, sets, rules, sysctls. Everything else waits for it. */
+  | { readonly kind: 'start'; readonly nowMs: number }
+  | { readonly kind: 'records'; readonly nowMs: number; readonly message: RecordMessage }
+  | { readonly kind: 'tick'; readonly nowMs: number }
+  /** A full pass now: read the kernel, compare, mend, rules included. */
+  | { readonly kind: 'resync'; readonly nowMs: number }
+  /** What would be written; writes nothing. `kernel`: against what is there now; `empty`: against nothing, needs no privileges. */
+  | { readonly kind: 'plan'; readonly against: 'kernel' | 'empty' };
+
+export interface ReconcileReply {
+  /** Present when a pass was made. */
+  readonly report?: SyncReport;
+  readonly events: readonly ReconcileEvent[];
+  /** Call `tick` after this long at the latest; absent = nothing is waiting. */
+  readonly wakeInMs?: number;
+  /** Highest `seq` of a record taken in. */
+  readonly revision: number;
+  /** Answer to `plan`. */
+  readonly plan?: PlanResult;
+}
+
+/** What a pass did. `operations` counts kernel writes that were tried, rules and sysctls apart. */
+export interface SyncReport {
+  readonly kind: 'start' | 'incremental' | 'full';
+  readonly revision: number;
+  readonly operations: number;
+  /** By verb, e.g. `{ 'create-service': 3 }`; only verbs that occurred. */
+  readonly byVerb: Readonly<Record<string, number>>;
+  /** iptables tables rewritten, sysctls written. */
+  readonly rulesWritten: number;
+  readonly sysctlsWritten: number;
+  readonly failures: readonly SyncFailure[];
+  /** Operations without an answer. */
+  readonly unknown: number;
+  readonly roundTrips: number;
+  readonly planMicros: number;
+  readonly kernelMicros: number;
+  /** Objects as they stand after the pass. */
+  readonly services: number;
+  readonly destinations: number;
+  readonly draining: number;
+  readonly foreign: number;
+  readonly contested: number;
+  /** Every source has synced: from here on things are removed, too. */
+  readonly complete: boolean;
+}
+
+export interface SyncFailure {
+  /** The kernel object: `tcp 10.96.0.10:80`, `KUBE-CLUSTER-IP 10.96.0.10,tcp:80`, `address 10.96.0.10`, `rules IPv4`, `sysctl …`. */
+  readonly object: string;
+  readonly operation: string;
+  readonly error: ErrorRecord;
+  readonly attempts: number;
+  readonly retryInMs: number;
+}
+
+export type ReconcileEvent =
+  /** One object cannot be served as asked: names it and says why. */
+  | { readonly kind: 'warning'; readonly object: string; readonly message: string; readonly error?: ErrorRecord }
+  /** A virtual service that is not ours was seen for the first time. */
+  | { readonly kind: 'foreign'; readonly service: string }
+  /** A wanted virtual service is there, differs, and is not ours; left alone. */
+  | { readonly kind: 'contested'; readonly service: string; readonly message: string }
+  | {
+      readonly kind: 'drained';
+      readonly service: string;
+      readonly destination: string;
+      readonly reason: 'idle' | 'deadline';
+    };
+
+export interface PlanResult {
+  readonly against: 'kernel' | 'empty';
+  /** In the order they would be sent, in the notation people know (`ipvsadm`, `ipset`, `ip`). */
+  readonly operations: readonly PlannedOperation[];
+  /** `iptables-restore` input per family, absent when nothing changes. */
+  readonly rules: readonly { readonly family: IpFamily; readonly text: string }[];
+  readonly sysctls: readonly { readonly key: string; readonly from: string; readonly to: string }[];
+  readonly warnings: readonly string[];
+}
+
+export interface PlannedOperation {
+  readonly verb: string;
+  readonly text: string;
+  /** Service ports that want it: `IPv4 ns1/svc1:p80/tcp`; empty when nobody does any more. */
+  readonly wantedBy: readonly string[];
+}

@@ -1,0 +1,418 @@
+/**
+ * The worker's state and its answers to requests. Owns no timer: each reply says when to call again. The synchronous part of a
+ * request is one pass, never interrupted; only the iptables lane is awaited, and other requests go on meanwhile.
+ */
+import { familyOf } from '../address.ts';
+import { ProxierError, toErrorRecord } from '../errors.ts';
+import type { Iptables } from '../kernel/iptables.ts';
+import type { KernelSession } from '../kernel/session.ts';
+import { Planner } from '../plan/planner.ts';
+import type { RuleOptions } from '../plan/rules.ts';
+import type { SetName } from '../plan/state.ts';
+import type { RecordMessage } from '../records.ts';
+import type { Handler } from '../thread/host.ts';
+import type { IpFamily } from '../types.ts';
+import { AppliedState } from './applied.ts';
+import { DrainQueue } from './drain.ts';
+import type { ReconcileEffects } from './effects.ts';
+import { ForeignServices } from './foreign.ts';
+import { nodeAddressesRecord } from './node-addresses.ts';
+import { emptyObserved, type Observed, readKernel, vipLink } from './observed.ts';
+import { DataPlane, DirtyQueue, kernelObject } from './pass.ts';
+import { planResult } from './plan-result.ts';
+import type {
+  PlanResult,
+  ReconcileEvent,
+  ReconcileInit,
+  ReconcileReply,
+  ReconcileRequest,
+  SyncReport,
+} from './protocol.ts';
+import { RetryQueue } from './retry-queue.ts';
+import { RulesLane } from './rules-lane.ts';
+import { allSysctls, checkLink, checkScheduler, staticChanges, sysctlChanges, writeSysctl } from './static-part.ts';
+import { Tally } from './tally.ts';
+import { Writer } from './writer.ts';
+
+/** A read of the kernel is good for the first complete pass when it is no older than this. */
+const freshMs = 1000;
+
+/** What there is once `start` has succeeded. */
+interface Running {
+  readonly session: KernelSession;
+  readonly iptables: Iptables;
+  readonly writer: Writer;
+  readonly plane: DataPlane;
+  readMs: number;
+  fullDueMs: number;
+}
+
+export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
+  readonly #init: ReconcileInit;
+  readonly #effects: ReconcileEffects;
+  readonly #planner: Planner;
+  readonly #applied = new AppliedState(vipLink);
+  readonly #foreign: ForeignServices;
+  readonly #retries: RetryQueue;
+  readonly #drains: DrainQueue;
+  readonly #rules: RulesLane;
+  readonly #dirty = new DirtyQueue();
+  #session: KernelSession | undefined;
+  #running: Running | undefined;
+  #broken: ReadonlyMap<SetName, string> = new Map();
+  #nodeAddresses: Observed['nodeAddresses'] | undefined;
+  #events: ReconcileEvent[] = [];
+  readonly #told = new Map<string, string>();
+  #revision = 0;
+  #allSynced = false;
+  #inSnapshot = false;
+  /** The first complete pass was made: from then on the kernel follows the records. */
+  #complete = false;
+  /** The first complete pass waits for the rules. */
+  #completing = false;
+
+  constructor(init: ReconcileInit, effects: ReconcileEffects) {
+    this.#init = init;
+    this.#effects = effects;
+    this.#planner = new Planner(init);
+    this.#foreign = new ForeignServices(init.takeOver);
+    this.#retries = new RetryQueue(effects.random);
+    this.#drains = new DrainQueue(init.drainTimeoutMs);
+    this.#rules = new RulesLane(init.families, () => this.#ruleOptions(), effects.random);
+  }
+
+  async handle(request: ReconcileRequest): Promise<ReconcileReply> {
+    switch (request.kind) {
+      case 'start':
+        return this.#reply(request.nowMs, await this.#start(request.nowMs));
+      case 'records':
+        return this.#reply(request.nowMs, await this.#records(request.message, request.nowMs));
+      case 'tick':
+        return this.#reply(request.nowMs, await this.#tick(request.nowMs));
+      case 'resync':
+        this.#retries.hurry();
+        return this.#reply(request.nowMs, await this.#full(this.#started(), request.nowMs));
+      case 'plan':
+        return { events: [], revision: this.#revision, plan: await this.#plan(request.against) };
+    }
+  }
+
+  close(): void {
+    this.#session?.close();
+  }
+
+  async #start(nowMs: number): Promise<SyncReport> {
+    const { families, scheduler } = this.#init;
+    const tally = new Tally();
+    const session = this.#openSession();
+    const observed = readKernel(session, families);
+    checkLink(observed);
+    const iptables = await this.#effects.openIptables({ probe: true });
+    checkScheduler(session, scheduler, observed);
+    const writer = new Writer(session, this.#applied, this.#retries);
+    const plane = new DataPlane({
+      families,
+      session,
+      planner: this.#planner,
+      applied: this.#applied,
+      foreign: this.#foreign,
+      retries: this.#retries,
+      writer,
+    });
+    const running: Running = {
+      session,
+      iptables,
+      writer,
+      plane,
+      readMs: nowMs,
+      fullDueMs: nowMs + this.#init.syncPeriodMs,
+    };
+    this.#takeIn(observed, running, nowMs);
+    this.#mendStatics(observed, running, nowMs, tally);
+    const linkFailure = tally.failures.find(({ object }) => object === `link ${vipLink}`);
+    if (linkFailure !== undefined) throw linkError(linkFailure.error.message);
+    this.#mendSysctls(tally);
+    await this.#mendRules(running, nowMs, tally);
+    this.#running = running;
+    return this.#report('start', tally);
+  }
+
+  async #records(message: RecordMessage, nowMs: number): Promise<SyncReport | undefined> {
+    this.#takeRecords(message);
+    if (this.#running === undefined || this.#inSnapshot) return undefined;
+    if (this.#complete) return this.#pass('incremental', this.#running, nowMs, new Tally());
+    return this.#allSynced ? this.#first(this.#running, nowMs) : undefined;
+  }
+
+  #takeRecords(message: RecordMessage): void {
+    const ends = message.snapshot === 'end' || message.snapshot === 'whole';
+    if (message.snapshot !== undefined) this.#inSnapshot = !ends;
+    for (const { seq } of message.records) this.#revision = Math.max(this.#revision, seq);
+    // A snapshot drops what it does not say; what the worker has read itself is said again.
+    const own = ends && this.#nodeAddresses !== undefined ? [this.#nodeRecord(this.#nodeAddresses)] : [];
+    this.#planner.apply({ ...message, records: [...message.records, ...own] });
+    if (message.allSynced && !this.#allSynced) this.#dirty.add('all');
+    this.#allSynced = message.allSynced;
+    this.#project();
+  }
+
+  async #tick(nowMs: number): Promise<SyncReport | undefined> {
+    const running = this.#running;
+    if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
+    if (!this.#complete && this.#allSynced) return this.#first(running, nowMs);
+    if (nowMs >= running.fullDueMs) return this.#full(running, nowMs);
+    const tally = new Tally();
+    const passDue = this.#complete && (!this.#dirty.isEmpty || isDue(this.#retries.nextMs, nowMs));
+    const drainDue = this.#complete && isDue(this.#drains.nextMs, nowMs);
+    const rulesDue = isDue(this.#rules.nextMs(nowMs), nowMs);
+    if (!passDue && !drainDue && !rulesDue) return undefined;
+    if (passDue) this.#write(running, nowMs, tally);
+    if (drainDue) this.#drain(running, nowMs, tally);
+    if (rulesDue) await this.#mendRules(running, nowMs, tally);
+    return this.#report('incremental', tally);
+  }
+
+  /** Adopt, then differ: the first pass in which everything is known. */
+  async #first(running: Running, nowMs: number): Promise<SyncReport | undefined> {
+    if (this.#completing) return undefined;
+    const tally = new Tally();
+    if (this.#rules.isStale) {
+      this.#completing = true;
+      await this.#mendRules(running, nowMs, tally);
+      this.#completing = false;
+      if (this.#inSnapshot) return undefined;
+    }
+    if (nowMs - running.readMs > freshMs && !this.#read(running, nowMs, tally)) return this.#report('full', tally);
+    this.#complete = true;
+    this.#dirty.add('all');
+    const report = this.#pass('full', running, nowMs, tally);
+    this.#events.push(...this.#foreign.report());
+    return report;
+  }
+
+  /** Reads the kernel, compares everything, mends; the rules and the sysctls, too. */
+  async #full(running: Running, nowMs: number): Promise<SyncReport> {
+    const tally = new Tally();
+    if (this.#read(running, nowMs, tally)) {
+      this.#mendSysctls(tally);
+      if (this.#complete && !this.#inSnapshot) {
+        this.#dirty.add('all');
+        this.#write(running, nowMs, tally);
+        if (isDue(this.#drains.nextMs, nowMs)) this.#drain(running, nowMs, tally);
+        this.#events.push(...this.#foreign.report());
+      }
+    }
+    await this.#mendRules(running, nowMs, tally);
+    return this.#report('full', tally);
+  }
+
+  /** A kernel that cannot be read is left as it is, and so is what is believed of it. */
+  #read(running: Running, nowMs: number, tally: Tally): boolean {
+    let observed: Observed;
+    try {
+      observed = readKernel(running.session, this.#init.families);
+    } catch (error) {
+      const failure = this.#retries.failed(kernelObject, { kind: 'static' }, 'read', toErrorRecord(error), nowMs);
+      tally.failures.push(failure);
+      running.fullDueMs = nowMs + Math.min(failure.retryInMs, this.#init.syncPeriodMs);
+      return false;
+    }
+    this.#retries.cleared(kernelObject);
+    running.plane.trust();
+    running.fullDueMs = nowMs + this.#init.syncPeriodMs;
+    this.#takeIn(observed, running, nowMs);
+    this.#mendStatics(observed, running, nowMs, tally);
+    return true;
+  }
+
+  #takeIn(observed: Observed, running: Running, nowMs: number): void {
+    running.readMs = nowMs;
+    this.#foreign.adopt(observed, this.#applied);
+    this.#know(observed.nodeAddresses);
+  }
+
+  #know(addresses: Observed['nodeAddresses']): void {
+    const before = this.#nodeAddresses;
+    this.#nodeAddresses = addresses;
+    if (before?.length === addresses.length && before.every((address, index) => address === addresses[index])) return;
+    this.#planner.apply({ records: [this.#nodeRecord(addresses)], allSynced: this.#allSynced });
+    this.#project();
+  }
+
+  #nodeRecord(addresses: Observed['nodeAddresses']): ReturnType<typeof nodeAddressesRecord> {
+    return nodeAddressesRecord(this.#init.nodeName, addresses, this.#revision);
+  }
+
+  #mendStatics(observed: Observed, running: Running, nowMs: number, tally: Tally): void {
+    const { writer } = running;
+    const { changes, broken } = staticChanges(observed, this.#init.families);
+    for (const [set, message] of broken) this.#warnOnce(`set ${set}`, message);
+    this.#broken = broken;
+    if (observed.link !== undefined && observed.link.kind !== 'dummy') {
+      const what = `has become a ${observed.link.kind} link`;
+      this.#warnOnce(`link ${vipLink}`, `${what}: no address can be bound until it is renamed or removed`);
+    }
+    writer.write(changes, { nowMs, tally, suspected: new Set(changes.map(({ object }) => object)) });
+    // Only a full pass looks at the static part: have it come as soon as the first of these is due.
+    for (const { retryInMs } of tally.failures) running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
+  }
+
+  /** For what is seen at each full pass and stays as it is. */
+  #warnOnce(object: string, message: string): void {
+    if (this.#told.get(object) === message) return;
+    this.#told.set(object, message);
+    this.#events.push({ kind: 'warning', object, message });
+  }
+
+  #mendSysctls(tally: Tally): void {
+    for (const change of sysctlChanges(this.#effects.sysctls)) {
+      const object = `sysctl ${change.key}`;
+      if (!this.#init.applySysctls) {
+        const name = change.key.replaceAll('/', '.');
+        this.#warnOnce(
+          object,
+          `is ${change.from || 'missing'}, should be ${change.to}: sysctl -w ${name}=${change.to}`,
+        );
+        continue;
+      }
+      const error = writeSysctl(this.#effects.sysctls, change);
+      if (error === undefined) tally.sysctlsWritten += 1;
+      else tally.failures.push({ object, operation: 'sysctl', error, attempts: 1, retryInMs: this.#init.syncPeriodMs });
+    }
+  }
+
+  async #mendRules(running: Running, nowMs: number, tally: Tally): Promise<void> {
+    const { written, failures } = await this.#rules.check(running.iptables, nowMs);
+    tally.rulesWritten += written;
+    tally.failures.push(...failures);
+  }
+
+  #pass(kind: SyncReport['kind'], running: Running, nowMs: number, tally: Tally): SyncReport {
+    this.#write(running, nowMs, tally);
+    return this.#report(kind, tally);
+  }
+
+  #write(running: Running, nowMs: number, tally: Tally): void {
+    const left = running.plane.run({
+      scope: this.#dirty.take(),
+      mayRemove: this.#allSynced,
+      nowMs,
+      tally,
+      events: this.#events,
+      broken: this.#broken,
+      nowMicros: () => this.#effects.nowMicros(),
+    });
+    this.#dirty.add(left);
+    this.#drains.observe(this.#applied, this.#planner.desired, nowMs);
+  }
+
+  #drain({ session, writer, plane }: Running, nowMs: number, tally: Tally): void {
+    const ripe = this.#drains.check(session, this.#applied, nowMs);
+    const options = { nowMs, tally, suspected: new Set(ripe.map(({ change }) => change.object)) };
+    const { refused, suspects } = writer.write(
+      ripe.map(({ change }) => change),
+      options,
+    );
+    plane.suspect(suspects);
+    for (const { change, event } of ripe) if (!refused.has(change.object)) this.#events.push(event);
+    this.#drains.observe(this.#applied, this.#planner.desired, nowMs);
+  }
+
+  /** Recomputes what the records ask, and notes what to compare for it. */
+  #project(): void {
+    const changed = this.#planner.project();
+    this.#dirty.add(changed);
+    for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope, this.#planner);
+    for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
+  }
+
+  async #plan(against: 'kernel' | 'empty'): Promise<PlanResult> {
+    const { families, takeOver } = this.#init;
+    const saved = new Map<IpFamily, string>();
+    let observed = emptyObserved;
+    if (against === 'kernel') {
+      observed = readKernel(this.#openSession(), families);
+      const iptables = this.#running?.iptables ?? (await this.#effects.openIptables({ probe: false }));
+      for (const family of families) saved.set(family, await iptables.save(family));
+      this.#know(observed.nodeAddresses);
+    } else if (this.#nodeAddresses === undefined) {
+      this.#know(this.#effects.interfaceAddresses().filter((address) => families.includes(familyOf(address))));
+    }
+    return planResult({
+      against,
+      families,
+      planner: this.#planner,
+      observed,
+      takeOver,
+      mayRemove: this.#allSynced,
+      saved,
+      ruleOptions: this.#ruleOptions(),
+      sysctls: against === 'empty' ? allSysctls(this.#effects.sysctls) : sysctlChanges(this.#effects.sysctls),
+      warnings: this.#events.flatMap((event) =>
+        event.kind === 'warning' ? [`${event.object}: ${event.message}`] : [],
+      ),
+    });
+  }
+
+  #ruleOptions(): RuleOptions {
+    const { masqueradeAll, masqueradeBit, detectLocal } = this.#init;
+    const podCIDRs = this.#planner.self?.podCIDRs ?? [];
+    return { masqueradeAll, masqueradeBit, detectLocal, randomFully: true, podCIDRs };
+  }
+
+  #openSession(): KernelSession {
+    this.#session ??= this.#effects.openSession();
+    return this.#session;
+  }
+
+  #started(): Running {
+    if (this.#running === undefined) throw new ProxierError('ERR_CLOSED', 'the reconciler was not started');
+    return this.#running;
+  }
+
+  #report(kind: SyncReport['kind'], tally: Tally): SyncReport {
+    return tally.report({
+      kind,
+      revision: this.#revision,
+      services: this.#applied.services.size,
+      destinations: this.#applied.destinations,
+      draining: this.#drains.size,
+      foreign: this.#foreign.count,
+      contested: this.#foreign.contested,
+      complete: this.#complete,
+    });
+  }
+
+  #reply(nowMs: number, report: SyncReport | undefined): ReconcileReply {
+    const events = this.#events;
+    this.#events = [];
+    const wakeInMs = this.#wakeInMs(nowMs);
+    return {
+      ...(report === undefined ? {} : { report }),
+      events,
+      ...(wakeInMs === undefined ? {} : { wakeInMs }),
+      revision: this.#revision,
+    };
+  }
+
+  #wakeInMs(nowMs: number): number | undefined {
+    const running = this.#running;
+    if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
+    const times = [running.fullDueMs, this.#rules.nextMs(nowMs)];
+    if (this.#complete) times.push(this.#retries.nextMs, this.#drains.nextMs, this.#dirty.isEmpty ? undefined : nowMs);
+    else if (this.#allSynced) times.push(this.#retries.nextMs ?? nowMs);
+    const known = times.filter((time) => time !== undefined);
+    return Math.max(0, Math.min(...known) - nowMs);
+  }
+}
+
+function isDue(timeMs: number | undefined, nowMs: number): boolean {
+  return timeMs !== undefined && timeMs <= nowMs;
+}
+
+function linkError(message: string): ProxierError {
+  return new ProxierError(
+    'ERR_KERNEL_UNSUPPORTED',
+    `the VIP device ${vipLink} cannot be made: ${message}. The kernel needs the dummy driver (modprobe dummy), the process CAP_NET_ADMIN`,
+  );
+}

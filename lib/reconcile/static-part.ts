@@ -1,0 +1,114 @@
+/** What is there whatever the Services are: the VIP device, the seventeen sets of each family, the sysctls. */
+
+import { NetlinkError, ProxierError, toErrorRecord } from '../errors.ts';
+import { Batch } from '../kernel/batch.ts';
+import type { KernelSession } from '../kernel/session.ts';
+import type { Sysctls } from '../kernel/sysctl.ts';
+import type { Operation } from '../operations.ts';
+import type { Change } from '../plan/difference.ts';
+import { objectOf } from '../plan/object-id.ts';
+import { setSpecs } from '../plan/sets.ts';
+import type { SetName } from '../plan/state.ts';
+import { type WantedSysctl, wantedSysctls } from '../plan/sysctls.ts';
+import type { IpFamily, VirtualService } from '../types.ts';
+import { holdsEntriesOf, type Observed, probeKey, vipLink } from './observed.ts';
+
+export interface StaticChanges {
+  readonly changes: readonly Change[];
+  /** Sets of another type that rules refer to, and why they stay: what they are for does not work, the rest does. */
+  readonly broken: ReadonlyMap<SetName, string>;
+}
+
+/** Link first: it is the cheapest thing to fail. Nothing to do, nothing returned. */
+export function staticChanges(observed: Observed, families: readonly IpFamily[]): StaticChanges {
+  const operations: Operation[] = [];
+  const broken = new Map<SetName, string>();
+  if (observed.isProbeLeft) operations.push({ verb: 'remove-service', key: probeKey });
+  if (observed.link === undefined) operations.push({ verb: 'ensure-link', name: vipLink });
+  for (const set of families.flatMap((family) => setSpecs(family))) {
+    const state = observed.setStates.get(set.name);
+    if (state === undefined) {
+      operations.push({ verb: 'ensure-set', set });
+    } else if (!holdsEntriesOf(state, set)) {
+      // Sets of different types cannot be swapped, and one that rules refer to cannot be removed.
+      if (state.references === 0) {
+        operations.push({ verb: 'remove-set', name: set.name }, { verb: 'create-set', set });
+      } else {
+        broken.set(
+          set.name,
+          `the set is ${state.type} (${state.family}) and should be ${set.type} (${set.family}), and ${state.references} iptables rules use it: remove those rules and the set (iptables -F of the KUBE chains, ipset destroy ${set.name})`,
+        );
+      }
+    }
+  }
+  return { changes: operations.map((operation) => ({ operation, object: objectOf(operation) })), broken };
+}
+
+/** Throws when a link of the VIP device's name is something else: it is left as it is. */
+export function checkLink(observed: Observed): void {
+  const { link } = observed;
+  if (link === undefined || link.kind === 'dummy') return;
+  throw new NetlinkError('ERR_NETLINK', {
+    errno: 17,
+    errnoName: 'EEXIST',
+    command: 'RTM_NEWLINK',
+    object: vipLink,
+    reason: `there is a ${link.kind === '' ? 'physical' : link.kind} link of this name, and a dummy link is needed; rename or remove it`,
+  });
+}
+
+/**
+ * Throws ERR_SCHEDULER_UNKNOWN when the kernel does not know the scheduler. A kernel that uses it knows it; otherwise a virtual service
+ * that nobody can reach is made and removed at once, for that is the only way to ask.
+ */
+export function checkScheduler(session: KernelSession, scheduler: string, observed: Observed): void {
+  for (const { service } of observed.services.values()) if (service.scheduler === scheduler) return;
+  const service: VirtualService = { key: probeKey, scheduler, flags: 0, timeoutSeconds: 0 };
+  const { failures } = session.run(new Batch(2).createService(service).removeService(probeKey));
+  const failure = failures.find(({ index, error }) => index === 0 && error.errnoName !== 'EEXIST');
+  if (failure === undefined) return;
+  const { error } = failure;
+  if (error.errnoName === 'ENOENT') {
+    throw new NetlinkError('ERR_SCHEDULER_UNKNOWN', {
+      ...error,
+      reason: `the kernel has no IPVS scheduler ${JSON.stringify(scheduler)}: choose another one, or load its module (modprobe ip_vs_${scheduler})`,
+    });
+  }
+  throw new NetlinkError(error.errnoName === 'EPERM' ? 'ERR_PERMISSION' : 'ERR_NETLINK', error);
+}
+
+export interface SysctlChange {
+  readonly key: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** The settings that are not as they should be. A key that this kernel does not have is `from: ''`. */
+export function sysctlChanges(sysctls: Sysctls): SysctlChange[] {
+  return wanted(sysctls)
+    .map(({ key, value }) => ({ key, from: sysctls.read(key) ?? '', to: value }))
+    .filter(({ from, to }) => from !== to);
+}
+
+/** All of them, as if none were known. */
+export function allSysctls(sysctls: Sysctls): SysctlChange[] {
+  return wanted(sysctls).map(({ key, value }) => ({ key, from: '', to: value }));
+}
+
+function wanted(sysctls: Sysctls): readonly WantedSysctl[] {
+  return wantedSysctls(sysctls.read('kernel/osrelease') ?? '');
+}
+
+/** What failed is reported and tried again with the next full pass. */
+export function writeSysctl(
+  sysctls: Sysctls,
+  { key, from, to }: SysctlChange,
+): ReturnType<typeof toErrorRecord> | undefined {
+  try {
+    if (from === '') throw new ProxierError('ERR_SYSCTL', `this kernel has no sysctl ${key.replaceAll('/', '.')}`);
+    sysctls.write(key, to);
+    return undefined;
+  } catch (error) {
+    return toErrorRecord(error, 'ERR_SYSCTL');
+  }
+}

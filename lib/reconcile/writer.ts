@@ -1,0 +1,150 @@
+/** Writes changes to the kernel in bounded batches, and takes in the answer of each operation on its own. */
+import { type ErrorRecord, InvalidArgumentError, NetlinkError, toErrorRecord } from '../errors.ts';
+import { Batch, operationText } from '../kernel/batch.ts';
+import type { KernelSession, OperationFailure } from '../kernel/session.ts';
+import type { Change } from '../plan/difference.ts';
+import type { ObjectId } from '../plan/object-id.ts';
+import { setIdOf } from '../plan/sets.ts';
+import type { AppliedState } from './applied.ts';
+import { type ObjectScope, scopeOf } from './object-scope.ts';
+import type { RetryQueue } from './retry-queue.ts';
+import type { Tally } from './tally.ts';
+
+/** Operations of one batch at most: then the answers are taken in. */
+const chunkSize = 1000;
+
+/** Refusals that say the kernel does not hold what we believed it to: worth a look before they count as failures. */
+const surprises: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'EEXIST']);
+
+export interface WriteOptions {
+  readonly nowMs: number;
+  readonly tally: Tally;
+  /** Objects read back in this pass already: what goes wrong with them now is a failure. Grows. */
+  readonly suspected: Set<ObjectId>;
+}
+
+export interface WriteOutcome {
+  /** Everything was tried. Otherwise what is left has to be compared again, because what it relies on was refused or is unknown. */
+  readonly complete: boolean;
+  /** To be read back before anything else is written. */
+  readonly suspects: readonly ObjectScope[];
+  /** Objects that were refused and wait for their next try. */
+  readonly refused: ReadonlySet<ObjectId>;
+}
+
+interface Progress {
+  readonly suspects: ObjectScope[];
+  readonly refused: Set<ObjectId>;
+  /** Something went wrong that others rely on. */
+  shaken: boolean;
+}
+
+export class Writer {
+  readonly #session: KernelSession;
+  readonly #applied: AppliedState;
+  readonly #retries: RetryQueue;
+
+  constructor(session: KernelSession, applied: AppliedState, retries: RetryQueue) {
+    this.#session = session;
+    this.#applied = applied;
+    this.#retries = retries;
+  }
+
+  /** Stops after the stage in which something went wrong that later stages rely on. */
+  write(changes: readonly Change[], options: WriteOptions): WriteOutcome {
+    const progress: Progress = { suspects: [], refused: new Set(), shaken: false };
+    let written = 0;
+    for (const end of stageEnds(changes)) {
+      for (; written < end; written = Math.min(end, written + chunkSize)) {
+        this.#run(changes.slice(written, Math.min(end, written + chunkSize)), options, progress);
+      }
+      if (progress.shaken) break;
+    }
+    const { suspects, refused } = progress;
+    return { complete: written >= changes.length && suspects.length === 0, suspects, refused };
+  }
+
+  #run(changes: readonly Change[], options: WriteOptions, progress: Progress): void {
+    const sent: Change[] = [];
+    const batch = new Batch(changes.length);
+    for (const change of changes) {
+      const error = push(batch, change);
+      if (error === undefined) sent.push(change);
+      else this.#refuse(change, operationText(change.operation), error, options, progress);
+    }
+    if (sent.length === 0) return;
+    const result = this.#session.run(batch);
+    options.tally.tried(
+      sent.map(({ operation }) => operation),
+      result,
+    );
+    const failures = new Map(result.failures.map((failure) => [failure.index, failure]));
+    sent.forEach((change, index) => {
+      const failure = failures.get(index);
+      if (failure === undefined) {
+        this.#applied.learn(change.operation);
+        this.#retries.cleared(change.object);
+      } else {
+        this.#wentWrong(change, failure, options, progress);
+      }
+    });
+  }
+
+  #wentWrong(change: Change, failure: OperationFailure, options: WriteOptions, progress: Progress): void {
+    const isUnknown = failure.outcome === 'unknown';
+    const wasSuspected = options.suspected.has(change.object);
+    if (isUnknown || surprises.has(failure.error.errnoName)) {
+      options.suspected.add(change.object);
+      if (isUnknown || !wasSuspected) {
+        progress.suspects.push(scopeOf(change.operation));
+        progress.shaken = true;
+      }
+      if (!wasSuspected) return;
+    }
+    this.#refuse(change, failure.operation, errorOf(failure), options, progress);
+  }
+
+  #refuse(change: Change, text: string, error: ErrorRecord, options: WriteOptions, progress: Progress): void {
+    const { operation, object } = change;
+    progress.refused.add(object);
+    if (!operation.verb.endsWith('-destination')) progress.shaken = true;
+    options.tally.failures.push(this.#retries.failed(object, scopeOf(operation), text, error, options.nowMs));
+  }
+}
+
+/**
+ * Where to stop and look at the answers, as end positions: after the virtual services and their source ranges, before addresses are
+ * bound (they must be protected by then), before the entries that tell whose a virtual service is are removed.
+ */
+function stageEnds(changes: readonly Change[]): number[] {
+  const opens = changes.findIndex(
+    ({ operation }) =>
+      operation.verb.endsWith('-destination') || (operation.verb === 'add-entry' && !guards(operation.set.name)),
+  );
+  const binds = changes.findIndex(({ operation }) => operation.verb === 'add-address');
+  const ended = changes.findLastIndex(
+    ({ operation }) => operation.verb === 'remove-service' || operation.verb === 'remove-address',
+  );
+  const ends = [opens, binds, ended + 1, changes.length].filter((end) => end > 0);
+  return [...new Set(ends)].sort((a, b) => a - b);
+}
+
+function guards(set: string): boolean {
+  return setIdOf(set)?.id.startsWith('LOAD-BALANCER-SOURCE') === true || setIdOf(set)?.id === 'LOAD-BALANCER-FW';
+}
+
+/** A value that cannot even be encoded harms its own operation only. */
+function push(batch: Batch, { operation }: Change): ErrorRecord | undefined {
+  try {
+    batch.push(operation);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    return toErrorRecord(error);
+  }
+}
+
+export function errorOf({ outcome, error }: Pick<OperationFailure, 'outcome' | 'error'>): ErrorRecord {
+  if (outcome === 'unknown') return toErrorRecord(new NetlinkError('ERR_NETLINK_LOST', error));
+  return toErrorRecord(new NetlinkError(error.errnoName === 'EPERM' ? 'ERR_PERMISSION' : 'ERR_NETLINK', error));
+}

@@ -1,0 +1,262 @@
+/** One bad object harms itself alone: refusals, lost answers, surprises, and a lane that is stuck. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Operation } from '../../../lib/operations.ts';
+import { ip, newKernel, service, slice, World } from './world.ts';
+
+const web = service('ns1/web', '10.96.0.10');
+const other = service('ns1/other', '10.96.0.11');
+const webSlice = (...addresses: string[]) => slice('ns1/web-1', 'ns1/web', addresses);
+const otherSlice = (...addresses: string[]) => slice('ns1/other-1', 'ns1/other', addresses);
+const records = [web, webSlice('10.244.1.5'), other, otherSlice('10.244.1.6')];
+
+const creates = (address: string) => (operation: Operation) =>
+  operation.verb === 'create-service' &&
+  'address' in operation.service.key &&
+  operation.service.key.address === address;
+const writesDestination = (operation: Operation) => operation.verb === 'create-destination';
+
+async function right(): Promise<string> {
+  const world = new World();
+  await world.start();
+  await world.say(...records);
+  return world.kernel.dump();
+}
+
+describe('refusals', () => {
+  test('a virtual service that cannot be made: the rest works, nothing of it shows, it comes when it can', async () => {
+    const world = new World();
+    await world.start();
+    world.kernel.failNext(creates('10.96.0.10'), 'ENOMEM', 3);
+    const report = await world.say(...records);
+    assert.deepEqual(
+      report.failures.map(({ object, attempts, retryInMs, error }) => [
+        object,
+        attempts,
+        retryInMs,
+        error.netlink?.errnoName,
+      ]),
+      [['service tcp 10.96.0.10:80', 1, 100, 'ENOMEM']],
+    );
+    assert.doesNotMatch(world.kernel.dump(), /10\.96\.0\.10|10\.244\.1\.5/, 'no tuple, no address without it');
+    assert.match(
+      world.kernel.dump(),
+      /-a -t 10\.96\.0\.11:80 -r 10\.244\.1\.6:8080[\s\S]*kube-ipvs0 10\.96\.0\.11\/32/,
+    );
+    const reports = await world.pass(1000);
+    assert.deepEqual(
+      reports.map(({ failures }) => failures.map(({ retryInMs }) => retryInMs)),
+      [[200], [400], []],
+    );
+    assert.equal(world.kernel.dump(), await right());
+  });
+
+  test('the wait doubles up to a minute, and ends when the object changes', async () => {
+    const world = new World();
+    await world.start();
+    world.kernel.failNext(creates('10.96.0.10'), 'ENOMEM', 1000);
+    await world.say(...records);
+    const waits = (await world.pass(280_000)).flatMap(({ failures }) => failures.map(({ retryInMs }) => retryInMs));
+    assert.deepEqual(waits.slice(0, 11), [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000]);
+    world.kernel.heal();
+    await world.say(service('ns1/web', '10.96.0.10', { createdMs: 2 }), webSlice('10.244.1.5', '10.244.1.7'));
+    assert.match(
+      world.kernel.dump(),
+      /-a -t 10\.96\.0\.10:80 -r 10\.244\.1\.7:8080[\s\S]*kube-ipvs0 10\.96\.0\.10\/32/,
+    );
+    const rest = (await world.pass(120_000)).flatMap(({ failures }) => failures);
+    assert.deepEqual(rest, []);
+  });
+
+  test('a Service that goes while it waits is forgotten', async () => {
+    const world = new World();
+    await world.start();
+    world.kernel.failNext(creates('10.96.0.10'), 'ENOMEM', 1000);
+    await world.say(...records);
+    const report = await world.say(service('ns1/web', null));
+    assert.deepEqual(report.failures, []);
+    world.kernel.log.length = 0;
+    await world.pass(120_000);
+    assert.deepEqual(world.kernel.log, []);
+  });
+
+  test('every operation of the way refused once, one at a time: it ends as it should', async () => {
+    const wanted = await right();
+    const count = await operationsOfFirstPass();
+    for (let victim = 0; victim < count; victim += 1) {
+      for (const fault of ['EINVAL', 'lost', 'dropped', 'EEXIST', 'ENOENT'] as const) {
+        const world = new World();
+        await world.start();
+        let index = 0;
+        world.kernel.failNext(() => {
+          index += 1;
+          return index - 1 === victim;
+        }, fault);
+        await world.say(...records);
+        await world.pass(1000);
+        assert.equal(world.kernel.dump(), wanted, `operation ${victim} met ${fault}`);
+      }
+    }
+  });
+
+  async function operationsOfFirstPass(): Promise<number> {
+    const world = new World();
+    await world.start();
+    return (await world.say(...records)).operations;
+  }
+
+  test('a set of another type that rules use: its function alone fails, with a warning (T74)', async () => {
+    const world = new World();
+    world.kernel.outside.apply({
+      verb: 'create-set',
+      set: { name: 'KUBE-LOOP-BACK', type: 'hash:ip', family: 'IPv4' },
+    });
+    const set = world.kernel.outside.sets.get('KUBE-LOOP-BACK');
+    assert.ok(set);
+    set.references = 1;
+    await world.start();
+    const report = await world.say(web, slice('ns1/web-1', 'ns1/web', ['10.244.1.5'], { local: true }));
+    assert.deepEqual(report.failures, []);
+    assert.match(world.kernel.dump(), /kube-ipvs0 10\.96\.0\.10\/32/);
+    assert.deepEqual(
+      world.events.map((event) => (event.kind === 'warning' ? event.object : event.kind)),
+      ['set KUBE-LOOP-BACK'],
+    );
+    set.references = 0;
+    await world.pass(30_000);
+    assert.match(
+      world.kernel.dump(),
+      /add KUBE-LOOP-BACK 10\.244\.1\.5,tcp:8080,10\.244\.1\.5/,
+      'replaced once it is free',
+    );
+  });
+
+  test('a full set is a failure of the entries that do not fit', async () => {
+    const world = new World();
+    const set = { name: 'KUBE-CLUSTER-IP', type: 'hash:ip,port', family: 'IPv4', maxElements: 1 } as const;
+    world.kernel.outside.apply({ verb: 'create-set', set });
+    await world.start();
+    const report = await world.say(...records);
+    assert.equal(report.failures.length, 1);
+    assert.equal(report.failures[0]?.error.netlink?.errnoName, 'IPSET_ERR_HASH_FULL');
+    assert.match(world.kernel.dump(), /add KUBE-CLUSTER-IP 10\.96\.0\.1[01],tcp:80/);
+  });
+
+  test('a part of the static side that fails at start comes later', async () => {
+    const world = new World();
+    world.kernel.failNext(({ verb }) => verb === 'ensure-set', 'ENOMEM');
+    const report = await world.start();
+    assert.equal(report.failures[0]?.object, 'set KUBE-LOOP-BACK');
+    await world.say(...records);
+    await world.pass(1000);
+    assert.equal(world.kernel.dump(), await right());
+  });
+});
+
+describe('lost answers', () => {
+  for (const fault of ['lost', 'dropped'] as const) {
+    test(`${fault}: the object is read back before the next write, not guessed`, async () => {
+      const world = new World();
+      await world.start();
+      world.kernel.failNext(writesDestination, fault);
+      const report = await world.say(...records);
+      assert.equal(report.unknown, 1);
+      assert.deepEqual(report.failures, []);
+      assert.equal(world.kernel.dump(), await right());
+      const tries = world.kernel.log.filter((line) => line.includes('-r 10.244.1.5:8080'));
+      assert.equal(tries.length, fault === 'lost' ? 1 : 2);
+    });
+  }
+
+  test('while the kernel cannot be read either, nothing is written', async () => {
+    const world = new World();
+    await world.start();
+    world.kernel.failNext(writesDestination, 'dropped');
+    world.kernel.failRead('services', 'ENOBUFS', 2);
+    const report = await world.say(...records);
+    assert.equal(report.failures[0]?.object, 'kernel');
+    const written = world.kernel.log.length;
+    await world.say(service('ns1/third', '10.96.0.12'));
+    assert.equal(world.kernel.log.length, written);
+    await world.say(service('ns1/third', null));
+    await world.pass(1000);
+    assert.equal(world.kernel.dump(), await right());
+  });
+});
+
+describe('surprises', () => {
+  test('a virtual service that somebody removed: found out by the next write, restored whole', async () => {
+    const world = new World();
+    await world.start();
+    await world.say(...records);
+    world.kernel.outside.services.delete('tcp 10.96.0.10:80');
+    const report = await world.say(webSlice('10.244.1.5', '10.244.1.7'));
+    assert.deepEqual(report.failures, []);
+    assert.match(world.kernel.dump(), /-A -t 10\.96\.0\.10:80 -s rr\n.*-r 10\.244\.1\.5.*\n.*-r 10\.244\.1\.7/);
+  });
+
+  test('one that somebody made meanwhile is looked at, not overwritten blindly', async () => {
+    const world = new World();
+    await world.start();
+    await world.say(web, webSlice('10.244.1.5'));
+    const key = { protocol: 'tcp', address: ip('10.96.0.10'), port: 80 } as const;
+    world.kernel.outside.apply({
+      verb: 'create-destination',
+      key,
+      destination: { address: ip('10.244.1.7'), port: 8080, weight: 5, forward: 'masquerade' },
+    });
+    const report = await world.say(webSlice('10.244.1.5', '10.244.1.7'));
+    assert.deepEqual(report.failures, []);
+    assert.match(world.kernel.dump(), /-r 10\.244\.1\.7:8080 -m -w 1/);
+  });
+});
+
+describe('the iptables lane', () => {
+  test('a restore that fails is tried again, and takes nothing away (T73)', async () => {
+    const world = new World();
+    world.iptables.failNext('restore', 2);
+    const started = await world.start();
+    assert.deepEqual(
+      started.failures.map(({ object, error }) => [object, error.code]),
+      [['rules IPv4', 'ERR_IPTABLES']],
+    );
+    await world.say(...records);
+    assert.equal(world.kernel.dump(), await right(), 'the data plane does not wait');
+    const reports = await world.pass(1000);
+    assert.deepEqual(
+      reports.map(({ rulesWritten, failures }) => [rulesWritten, failures.length]),
+      [
+        [0, 1],
+        [1, 0],
+      ],
+    );
+  });
+
+  test('a full pass that waits for the xtables lock holds up no record', async () => {
+    const world = new World(newKernel());
+    await world.start();
+    await world.say(web, webSlice('10.244.1.5'));
+    let open = (): void => {};
+    world.iptables.holdUntil(
+      new Promise((resolve) => {
+        open = resolve;
+      }),
+    );
+    const full = world.resync();
+    await world.say(other, otherSlice('10.244.1.6'));
+    assert.equal(world.kernel.dump(), await right());
+    open();
+    assert.deepEqual((await full).failures, []);
+  });
+
+  test("the Node's pod CIDRs are awaited before the first frontends appear", async () => {
+    const world = new World(newKernel(), { detectLocal: { mode: 'NodeCIDR' } });
+    await world.start();
+    const node = { self: true, zone: '', addresses: [], podCIDRs: ['10.244.1.0/24'] };
+    const record = { source: 'test', seq: 1, kind: 'node', key: 'n1', uid: 'n1', body: node } as const;
+    const report = await world.say(record, web, webSlice('10.244.1.5'));
+    assert.equal(report.rulesWritten, 1);
+    assert.match(await world.iptables.save('IPv4'), /! -s 10\.244\.1\.0\/24/);
+    assert.match(world.kernel.dump(), /kube-ipvs0 10\.96\.0\.10\/32/);
+  });
+});

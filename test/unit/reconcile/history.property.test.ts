@@ -1,0 +1,261 @@
+/** Any history of records, faults, restarts and meddling ends with the kernel that the last records ask for. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { Operation } from '../../../lib/operations.ts';
+import type { ObjectRecord } from '../../../lib/records.ts';
+import type { FakeKernel, FakeRead, Fault } from '../../../lib/testing/fake-kernel.ts';
+import type { Protocol } from '../../../lib/types.ts';
+import { ip, newKernel, service, slice, World } from './world.ts';
+
+type Step =
+  | {
+      readonly kind: 'service';
+      readonly id: number;
+      readonly ip: number;
+      readonly port: number;
+      readonly nodePort: number;
+      readonly protocol: Protocol;
+    }
+  | {
+      readonly kind: 'slice';
+      readonly id: number;
+      readonly of: number;
+      readonly endpoints: readonly number[];
+      readonly protocol: Protocol;
+      readonly local: boolean;
+    }
+  | { readonly kind: 'removeService' | 'removeSlice'; readonly id: number }
+  | { readonly kind: 'fault'; readonly fault: Fault; readonly skip: number; readonly times: number }
+  | { readonly kind: 'readFault'; readonly read: FakeRead }
+  | { readonly kind: 'pass'; readonly ms: number }
+  | { readonly kind: 'restart' }
+  | { readonly kind: 'resync' }
+  | {
+      readonly kind: 'meddle';
+      readonly what: 'service' | 'destination' | 'entry' | 'address' | 'link';
+      readonly pick: number;
+    };
+
+const id = fc.integer({ min: 0, max: 3 });
+const protocol = fc.constantFrom<Protocol>('tcp', 'udp', 'sctp');
+const quiet: fc.Arbitrary<Step>[] = [
+  fc.record({
+    kind: fc.constant('service' as const),
+    id,
+    ip: fc.integer({ min: 0, max: 2 }),
+    port: fc.constantFrom(80, 443),
+    nodePort: fc.constantFrom(0, 0, 30080, 30443),
+    protocol,
+  }),
+  fc.record({
+    kind: fc.constant('slice' as const),
+    id,
+    of: id,
+    endpoints: fc.uniqueArray(fc.integer({ min: 1, max: 5 }), { maxLength: 4 }),
+    protocol,
+    local: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constantFrom('removeService' as const, 'removeSlice' as const), id }),
+  fc.record({ kind: fc.constant('pass' as const), ms: fc.constantFrom(50, 1000, 5000, 40_000) }),
+  fc.constant({ kind: 'restart' as const }),
+];
+const rough: fc.Arbitrary<Step>[] = [
+  fc.record({
+    kind: fc.constant('fault' as const),
+    fault: fc.constantFrom<Fault>('lost', 'dropped', 'ENOMEM', 'ENOENT', 'ESRCH', 'EEXIST', 'EINVAL'),
+    skip: fc.integer({ min: 0, max: 12 }),
+    times: fc.integer({ min: 1, max: 4 }),
+  }),
+  fc.record({
+    kind: fc.constant('readFault' as const),
+    read: fc.constantFrom<FakeRead>('services', 'entries', 'addresses', 'destinations'),
+  }),
+  fc.constant({ kind: 'resync' as const }),
+];
+const meddling: fc.Arbitrary<Step> = fc.record({
+  kind: fc.constant('meddle' as const),
+  what: fc.constantFrom(
+    'service' as const,
+    'destination' as const,
+    'entry' as const,
+    'address' as const,
+    'link' as const,
+  ),
+  pick: fc.nat(),
+});
+
+const serviceKey = (index: number): string => `ns1/s${index}`;
+
+class History {
+  readonly records = new Map<string, ObjectRecord>();
+  readonly world: World;
+
+  constructor(kernel: FakeKernel) {
+    this.world = new World(kernel);
+  }
+
+  async begin(): Promise<void> {
+    // A fault may meet the start itself: the proxier then starts again.
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        await this.world.start();
+        break;
+      } catch (error) {
+        if (attempt > 20) throw error;
+        this.world.die();
+      }
+    }
+    const message = { records: [...this.records.values()], snapshot: 'whole', allSynced: true } as const;
+    await this.world.send({ kind: 'records', nowMs: this.world.nowMs, message });
+  }
+
+  async say(record: ObjectRecord): Promise<void> {
+    const name = `${record.kind} ${record.key}`;
+    if (record.body === null) this.records.delete(name);
+    else this.records.set(name, record);
+    const message = { records: [record], allSynced: true };
+    await this.world.send({ kind: 'records', nowMs: this.world.nowMs, message });
+  }
+
+  async take(step: Step): Promise<void> {
+    const { world } = this;
+    switch (step.kind) {
+      case 'service': {
+        const { port, nodePort, protocol } = step;
+        return this.say(
+          service(serviceKey(step.id), `10.96.0.${10 + step.ip}`, { port, nodePort, protocol, createdMs: 1 + step.id }),
+        );
+      }
+      case 'slice': {
+        const addresses = step.endpoints.map((index) => `10.244.1.${index}`);
+        return this.say(
+          slice(`ns1/x${step.id}`, serviceKey(step.of), addresses, { protocol: step.protocol, local: step.local }),
+        );
+      }
+      case 'removeService':
+        return this.say(service(serviceKey(step.id), null));
+      case 'removeSlice':
+        return this.say(slice(`ns1/x${step.id}`, '', null));
+      case 'fault': {
+        let skip = step.skip;
+        return world.kernel.failNext(
+          () => {
+            skip -= 1;
+            return skip < 0;
+          },
+          step.fault,
+          step.times,
+        );
+      }
+      case 'readFault':
+        return world.kernel.failRead(step.read, 'ENOBUFS');
+      case 'pass':
+        await world.pass(step.ms);
+        return;
+      case 'restart':
+        world.die();
+        return this.begin();
+      case 'resync':
+        await world.resync();
+        return;
+      case 'meddle':
+        return meddle(world.kernel, step.what, step.pick);
+    }
+  }
+}
+
+function meddle({ outside }: FakeKernel, what: string, pick: number): void {
+  const one = <T>(all: readonly T[]): T | undefined => all[pick % Math.max(1, all.length)];
+  if (what === 'link') outside.removeLink('kube-ipvs0');
+  const id = one([...outside.services.keys()].filter((key) => key !== foreignId));
+  const node = id === undefined ? undefined : outside.services.get(id);
+  if (what === 'service' && id !== undefined) outside.services.delete(id);
+  if (what === 'destination') node?.destinations.clear();
+  if (what === 'entry') one([...outside.sets.values()])?.entries.clear();
+  const address = one([...outside.addresses.keys()].filter((key) => key.startsWith('kube-ipvs0')));
+  if (what === 'address' && address !== undefined) outside.addresses.delete(address);
+}
+
+const foreignId = 'tcp 172.31.1.1:80';
+function kernelWithForeign(): FakeKernel {
+  const kernel = newKernel();
+  const key = { protocol: 'tcp', address: ip('172.31.1.1'), port: 80 } as const;
+  kernel.outside.apply({ verb: 'create-service', service: { key, scheduler: 'wlc', flags: 0, timeoutSeconds: 0 } });
+  return kernel;
+}
+
+/** What a first start on an untouched kernel makes of the records. */
+async function ideal(records: ReadonlyMap<string, ObjectRecord>): Promise<string> {
+  const history = new History(kernelWithForeign());
+  for (const [name, record] of records) history.records.set(name, record);
+  await history.begin();
+  return history.world.kernel.dump();
+}
+
+async function live(steps: readonly Step[], kernel: FakeKernel): Promise<History> {
+  const history = new History(kernel);
+  await history.begin();
+  for (const step of steps) await history.take(step);
+  kernel.heal();
+  const report = await history.world.resync();
+  assert.deepEqual(report.failures, []);
+  await history.world.pass(5000);
+  return history;
+}
+
+/** What must hold at every moment of a history that nobody meddles with: a bound address shows no port of the host's own. */
+function checkMoment(kernel: FakeKernel, operation: Operation, mayFail: boolean): void {
+  const { addresses, sets, services } = kernel.outside;
+  for (const { link, address } of addresses.values()) {
+    if (link !== 'kube-ipvs0') continue;
+    assert.ok(sets.get('KUBE-IPVS-IPS')?.entries.has(address), `${address} is bound and not protected`);
+    // An address that could not be unbound stays behind, protected; none is bound before what serves it is there.
+    if (mayFail && !(operation.verb === 'add-address' && operation.address.address === address)) continue;
+    const served = [...services.values()].some(({ service: { key } }) => 'address' in key && key.address === address);
+    assert.ok(served, `${address} is bound and nothing serves it`);
+  }
+  for (const entry of mayFail ? [] : (sets.get('KUBE-CLUSTER-IP')?.entries ?? [])) {
+    const [address = '', protocol = '', port = ''] = entry.split(/[,:]/);
+    const isBound = addresses.has(`kube-ipvs0 ${address}`);
+    assert.ok(
+      !isBound || services.has(`${protocol} ${address}:${port}`),
+      `${entry} lets packets to a host port through`,
+    );
+  }
+}
+
+test('without faults: as wanted at every moment, and in the end', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(...quiet), { maxLength: 25 }), async (steps) => {
+      const kernel = kernelWithForeign();
+      kernel.afterEach = (operation) => checkMoment(kernel, operation, false);
+      const history = await live(steps, kernel);
+      assert.equal(kernel.dump(), await ideal(history.records));
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('with refusals, lost answers and unreadable tables: never unprotected, and right in the end', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(...quiet, ...rough), { maxLength: 30 }), async (steps) => {
+      const kernel = kernelWithForeign();
+      kernel.afterEach = (operation) => checkMoment(kernel, operation, true);
+      const history = await live(steps, kernel);
+      assert.equal(kernel.dump(), await ideal(history.records));
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('with somebody meddling on top: right in the end', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(...quiet, ...rough, meddling), { maxLength: 30 }), async (steps) => {
+      const kernel = kernelWithForeign();
+      const history = await live(steps, kernel);
+      assert.equal(kernel.dump(), await ideal(history.records));
+    }),
+    { numRuns: 200 },
+  );
+});

@@ -1,0 +1,191 @@
+/** A reconciler on the fake kernel under a virtual clock: nothing here waits for real time. */
+import { parseAddress } from '../../../lib/address.ts';
+import type {
+  ReconcileEvent,
+  ReconcileInit,
+  ReconcileReply,
+  ReconcileRequest,
+  SyncReport,
+} from '../../../lib/reconcile/protocol.ts';
+import { Reconciler } from '../../../lib/reconcile/reconciler.ts';
+import { EndpointBit, type ObjectRecord, type ServiceBody, type ServicePortBody } from '../../../lib/records.ts';
+import { FakeIptables } from '../../../lib/testing/fake-iptables.ts';
+import { type FakeKernel, FakeKernel as Kernel } from '../../../lib/testing/fake-kernel.ts';
+import { FakeSysctls } from '../../../lib/testing/fake-sysctls.ts';
+import type { InlineHost } from '../../../lib/thread/inline-host.ts';
+import { openInlineHost } from '../../../lib/thread/inline-host.ts';
+import type { IpAddress, Protocol } from '../../../lib/types.ts';
+
+export function ip(text: string): IpAddress {
+  const address = parseAddress(text);
+  if (address === undefined) throw new RangeError(text);
+  return address;
+}
+
+export const defaultInit: ReconcileInit = {
+  nodeName: 'n1',
+  families: ['IPv4'],
+  scheduler: 'rr',
+  masqueradeAll: false,
+  masqueradeBit: 14,
+  detectLocal: { mode: 'ClusterCIDR', cidrs: ['10.244.0.0/16'] },
+  nodePortAddresses: [],
+  syncPeriodMs: 30_000,
+  drainTimeoutMs: 60_000,
+  takeOver: false,
+  iptables: 'auto',
+  applySysctls: true,
+};
+
+/** A kernel with an interface of the node, `eth0 192.168.1.10`. */
+export function newKernel(options: ConstructorParameters<typeof Kernel>[0] = {}): FakeKernel {
+  const kernel = new Kernel(options);
+  kernel.outside.addLink('eth0', '', true);
+  bindOutside(kernel, 'eth0', '192.168.1.10', 24);
+  return kernel;
+}
+
+export function bindOutside(kernel: FakeKernel, link: string, address: string, prefixLength: number): void {
+  kernel.outside.apply({ verb: 'add-address', address: { link, address: ip(address), prefixLength } });
+}
+
+export interface ServiceOptions {
+  readonly protocol?: Protocol;
+  readonly port?: number;
+  readonly nodePort?: number;
+  readonly createdMs?: number;
+}
+
+let seq = 0;
+const base = (kind: string, key: string): { source: string; seq: number; key: string; uid: string } => {
+  seq += 1;
+  return { source: 'test', seq, key, uid: `${kind} ${key}` };
+};
+
+export function service(key: string, clusterIP: string | null, options: ServiceOptions = {}): ObjectRecord {
+  const { protocol = 'tcp', port = 80, nodePort = 0, createdMs = 1 } = options;
+  const ports: ServicePortBody[] = [{ name: 'p', protocol, port, nodePort }];
+  const body: ServiceBody | null =
+    clusterIP === null
+      ? null
+      : {
+          createdMs,
+          clusterIPs: [ip(clusterIP)],
+          ports,
+          externalIPs: [],
+          loadBalancerIPs: [],
+          sourceRanges: [],
+          hasSourceRanges: false,
+          affinitySeconds: 0,
+          internalPolicyLocal: false,
+          externalPolicyLocal: false,
+          healthCheckNodePort: 0,
+        };
+  return { ...base('service', key), kind: 'service', body };
+}
+
+export function slice(
+  key: string,
+  of: string,
+  addresses: readonly string[] | null,
+  options: { readonly protocol?: Protocol; readonly local?: boolean } = {},
+): ObjectRecord {
+  const { protocol = 'tcp', local = false } = options;
+  const condition = EndpointBit.ready | EndpointBit.serving | (local ? EndpointBit.local : 0);
+  const body =
+    addresses === null
+      ? null
+      : {
+          service: of,
+          family: 'IPv4' as const,
+          ports: [{ name: 'p', protocol, port: 8080 }],
+          addresses: addresses.map(ip),
+          conditions: addresses.map(() => condition),
+        };
+  return { ...base('slice', key), kind: 'slice', body };
+}
+
+export class World {
+  readonly kernel: FakeKernel;
+  readonly iptables: FakeIptables;
+  readonly sysctls: FakeSysctls = new FakeSysctls();
+  readonly init: ReconcileInit;
+  readonly events: ReconcileEvent[] = [];
+  nowMs = 1_000_000;
+  /** When the reconciler wants to be called; undefined = nothing waits. */
+  wakeAtMs: number | undefined;
+  #host: InlineHost<ReconcileRequest, ReconcileReply> | undefined;
+
+  constructor(kernel: FakeKernel = newKernel(), init: Partial<ReconcileInit> = {}) {
+    this.kernel = kernel;
+    this.iptables = new FakeIptables(kernel);
+    this.init = { ...defaultInit, ...init };
+  }
+
+  async send(request: ReconcileRequest): Promise<ReconcileReply> {
+    this.#host ??= await openInlineHost(
+      {
+        createHandler: (init: ReconcileInit) =>
+          new Reconciler(init, {
+            openSession: () => this.kernel.session(),
+            openIptables: async () => this.iptables,
+            sysctls: this.sysctls,
+            interfaceAddresses: () => [ip('192.168.1.10')],
+            random: () => 0,
+            nowMicros: () => 0,
+          }),
+      },
+      this.init,
+    );
+    const reply = await this.#host.call(request);
+    this.events.push(...reply.events);
+    if (request.kind !== 'plan') {
+      this.wakeAtMs = reply.wakeInMs === undefined ? undefined : this.nowMs + reply.wakeInMs;
+    }
+    return reply;
+  }
+
+  start(): Promise<SyncReport> {
+    return this.#report({ kind: 'start', nowMs: this.nowMs });
+  }
+
+  /** Says these records, with every source synced. */
+  async say(...records: ObjectRecord[]): Promise<SyncReport> {
+    return this.#report({ kind: 'records', nowMs: this.nowMs, message: { records, allSynced: true } });
+  }
+
+  /** The same before every source has synced. */
+  async hint(...records: ObjectRecord[]): Promise<ReconcileReply> {
+    return this.send({ kind: 'records', nowMs: this.nowMs, message: { records, allSynced: false } });
+  }
+
+  resync(): Promise<SyncReport> {
+    return this.#report({ kind: 'resync', nowMs: this.nowMs });
+  }
+
+  /** Lets time pass, calling `tick` whenever the reconciler asked for it. Returns the reports of those ticks. */
+  async pass(ms: number): Promise<SyncReport[]> {
+    const endMs = this.nowMs + ms;
+    const reports: SyncReport[] = [];
+    while (this.wakeAtMs !== undefined && this.wakeAtMs <= endMs) {
+      this.nowMs = Math.max(this.nowMs, this.wakeAtMs);
+      const { report } = await this.send({ kind: 'tick', nowMs: this.nowMs });
+      if (report !== undefined) reports.push(report);
+      if (reports.length > 10_000) throw new Error('the reconciler asks to be called without end');
+    }
+    this.nowMs = endMs;
+    return reports;
+  }
+
+  /** The worker dies: everything it knew is gone, the kernel stays. */
+  die(): void {
+    this.#host = undefined;
+    this.wakeAtMs = undefined;
+  }
+
+  async #report(request: ReconcileRequest): Promise<SyncReport> {
+    const { report } = await this.send(request);
+    if (report === undefined) throw new Error(`${request.kind} was answered without a report`);
+    return report;
+  }
+}
