@@ -1,0 +1,19 @@
+/** What a pass did, for people. */
+import type { SyncReport } from '../reconcile/protocol.ts';
+import { oneLine } from './logger.ts';
+
+export function formatReport(report: SyncReport): string {
+  const verbs = Object.entries(report.byVerb).map(([verb, count]) => `${count} ${verb}`);
+  const lines = [
+    `${report.operations} operations${verbs.length === 0 ? '' : `: ${verbs.join(', ')}`}`,
+    `${report.rulesWritten} rule tables and ${report.sysctlsWritten} sysctls written`,
+    `serving ${report.services} virtual services with ${report.destinations} destinations` +
+      ` (${report.draining} draining); ${report.foreign} foreign, ${report.contested} contested`,
+    ...report.failures.map(
+      ({ operation, object, error }) =>
+        `failed: ${operation === '' ? object : operation}: ${error.message} (${error.code})`,
+    ),
+    ...(report.unknown === 0 ? [] : [`${report.unknown} operations without an answer: their outcome is unknown`]),
+  ];
+  return `${lines.map(oneLine).join('\n')}\n`;
+}

@@ -1,0 +1,30 @@
+/** `ipvs-proxier`: Kubernetes Services on Linux IPVS, embeddable. Re-exports only. */
+export { type Cidr, cidrContains, familyOf, parseAddress, parseCidr } from './address.ts';
+export {
+  type ErrorCode,
+  type ErrorRecord,
+  InvalidArgumentError,
+  NetlinkError,
+  type NetlinkErrorDetails,
+  ProxierError,
+} from './errors.ts';
+export { ApiSource, type ApiSourceOptions } from './kube/api-source.ts';
+export type { ApiCredentials, KubeAuth, KubeConfigOption } from './kube/credentials.ts';
+export { ManifestSource, type ManifestSourceOptions } from './kube/manifest-source.ts';
+export { ObjectSource, type ObjectSourceOptions } from './kube/object-source.ts';
+export type { ResourceKind, Source, SourceConnection, SourceProblem, SourceSink } from './kube/source.ts';
+export type {
+  ConnectionEvent,
+  ContestedEvent,
+  DrainedEvent,
+  ForeignEvent,
+  ProxierEventName,
+  ProxierEvents,
+  ProxierListener,
+  WarningEvent,
+} from './proxier/events.ts';
+export type { ProxierHealth, SourceHealth, Waiting } from './proxier/health.ts';
+export type { DetectLocalOption, ProxierOptions, ProxierOrigin, ProxierSettings } from './proxier/options.ts';
+export { type PlanOptions, Proxier, type ProxierHandle } from './proxier/proxier.ts';
+export type { PlannedOperation, PlanResult as Plan, SyncFailure, SyncReport } from './reconcile/protocol.ts';
+export type * from './types.ts';

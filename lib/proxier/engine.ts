@@ -1,0 +1,281 @@
+/** One run of a proxier, from the first check to the last breath: intake, pump and host, and what they have to tell. */
+import { ProxierError } from '../errors.ts';
+import type { SourceConnection, SourceProblem } from '../kube/source.ts';
+import type { PlanResult, ReconcileEvent, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
+import type { Logger } from '../types.ts';
+import type { ProxierDependencies } from './dependencies.ts';
+import type { ProxierEmitter, WarningEvent } from './events.ts';
+import { assessHealth, type FailingObject, noteFailures, type ProxierHealth } from './health.ts';
+import type { InstanceLock } from './instance-lock.ts';
+import { type Intake, problemObject } from './intake.ts';
+import type { ResolvedOptions } from './options-schema.ts';
+import { otherProxierError } from './other-proxiers.ts';
+import { Pump, type ReconcileHost } from './pump.ts';
+import { sumReports } from './reports.ts';
+
+export interface EngineOptions {
+  readonly options: ResolvedOptions;
+  /** Stopped with the engine. */
+  readonly intake: Intake;
+  readonly dependencies: ProxierDependencies;
+  readonly emitter: ProxierEmitter;
+  readonly log: Logger;
+}
+
+export class Engine {
+  /** Resolves when the engine has stopped, for whatever reason. */
+  readonly finished: Promise<void>;
+  readonly #options: ResolvedOptions;
+  readonly #dependencies: ProxierDependencies;
+  readonly #emitter: ProxierEmitter;
+  readonly #log: Logger;
+  readonly #startedMs: number;
+  readonly #intake: Intake;
+  readonly #failing = new Map<string, FailingObject>();
+  readonly #ready: Promise<SyncReport>;
+  readonly #onAbort = (): void => void this.stop();
+  #resolveReady: (report: SyncReport) => void = () => {};
+  #rejectReady: (error: ProxierError) => void = () => {};
+  #finish: () => void = () => {};
+  #phase: 'starting' | 'ready' | 'stopped' = 'starting';
+  #untilReady: SyncReport | undefined;
+  #lastSync: Date | undefined;
+  #workerRestarts = 0;
+  #lock: InstanceLock | undefined;
+  #host: ReconcileHost | undefined;
+  #pump: Pump | undefined;
+  #starting: Promise<SyncReport> | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor({ options, intake, dependencies, emitter, log }: EngineOptions) {
+    this.#options = options;
+    this.#intake = intake;
+    this.#dependencies = dependencies;
+    this.#emitter = emitter;
+    this.#log = log;
+    this.#startedMs = dependencies.clock.nowMs();
+    this.finished = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+    this.#ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    // Nobody waits for it when the start fails before it is due.
+    this.#ready.catch(() => {});
+    options.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    if (options.signal?.aborted === true) this.#onAbort();
+  }
+
+  /** Resolves when the first complete pass is in the kernel; a start that cannot work rejects with everything closed again. */
+  start(): Promise<SyncReport> {
+    this.#starting ??= this.#start().catch(async (error: unknown) => {
+      void this.stop();
+      await this.#release();
+      throw error;
+    });
+    return this.#starting;
+  }
+
+  async #start(): Promise<SyncReport> {
+    const options = this.#options;
+    const dependencies = this.#dependencies;
+    this.#throwIfStopped();
+    await this.#claim();
+    this.#throwIfStopped();
+    this.#host = await dependencies.openHost(options.init, options.thread, { onRestart: () => this.#restarted() });
+    this.#throwIfStopped();
+    this.#pump = new Pump({
+      host: this.#host,
+      feed: this.#intake.store,
+      clock: dependencies.clock,
+      minSyncPeriodMs: options.minSyncPeriodMs,
+      onReply: (reply) => this.#reply(reply),
+      onFailure: (error, retryInMs) => {
+        this.#log.error({ err: error, code: error.code, retryInMs }, `a pass could not be made: ${error.message}`);
+        this.#emitter.emit('error', error);
+      },
+    });
+    await this.#intake.start({
+      onChange: () => this.#pump?.notify(),
+      onProblem: (source, problem) => this.#problem(source, problem),
+      onConnection: (source, connection) => this.#connection(source, connection),
+    });
+    this.#throwIfStopped();
+    await this.#pump.start();
+    return this.#ready;
+  }
+
+  async #claim(): Promise<void> {
+    const { lock, others } = await this.#dependencies.claimNode();
+    this.#lock = lock;
+    if (others.length === 0) return;
+    const error = otherProxierError(others);
+    if (!this.#options.ignoreOtherProxiers) throw error;
+    this.#warn({
+      object: 'node',
+      message: `${others.join(' and ')} works on the same tables, as ignoreOtherProxiers allows`,
+    });
+  }
+
+  resync(): Promise<SyncReport> {
+    return this.#running().resync();
+  }
+
+  /** Waits for the first pass if that is still to come. */
+  async plan(against: PlanResult['against'], timeoutMs: number): Promise<PlanResult> {
+    let cancel = (): void => {};
+    const late = new Promise<never>((_resolve, reject) => {
+      cancel = this.#dependencies.clock.after(timeoutMs, () => reject(this.#intake.unsyncedError(timeoutMs)));
+    });
+    try {
+      await Promise.race([this.#ready, late]);
+    } finally {
+      cancel();
+    }
+    return this.#running().plan(against);
+  }
+
+  settled(): Promise<void> {
+    return this.#running().settled();
+  }
+
+  get isStopped(): boolean {
+    return this.#phase === 'stopped';
+  }
+
+  health(): ProxierHealth {
+    return assessHealth({
+      nowMs: this.#dependencies.clock.nowMs(),
+      startedMs: this.#startedMs,
+      syncPeriodMs: this.#options.init.syncPeriodMs,
+      ready: this.#phase === 'ready',
+      stopped: this.#phase === 'stopped',
+      lastSync: this.#lastSync,
+      pump: this.#pump?.state,
+      sources: this.#intake.health(),
+      unsynced: this.#intake.store.unsynced,
+      failing: this.#failing,
+      workerRestarts: this.#workerRestarts,
+    });
+  }
+
+  /** Leaves the kernel as it is; nothing is written any more once this has resolved. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    this.#phase = 'stopped';
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#rejectReady(stoppedError());
+    await this.#release();
+    // What the start was about to open when it was told to stop.
+    await this.#starting?.catch(() => {});
+    await this.#release();
+    this.#finish();
+  }
+
+  /** The host is closed while the pump's last request may still run: closing is what bounds it. */
+  async #release(): Promise<void> {
+    const pumpStopped = this.#pump?.stop();
+    const closed = await Promise.allSettled([this.#intake.stop(), this.#host?.close()]);
+    await pumpStopped;
+    const lock = this.#lock;
+    this.#lock = undefined;
+    await lock?.release();
+    for (const result of closed) {
+      if (result.status === 'rejected') this.#log.warn({ err: result.reason }, 'closing failed');
+    }
+  }
+
+  #running(): Pump {
+    if (this.#pump === undefined || this.#phase === 'stopped') throw stoppedError();
+    return this.#pump;
+  }
+
+  #throwIfStopped(): void {
+    if (this.#phase === 'stopped') throw stoppedError();
+  }
+
+  #restarted(): void {
+    if (this.#phase === 'stopped') return;
+    this.#workerRestarts += 1;
+    this.#log.warn({ restarts: this.#workerRestarts }, 'the worker was lost and is replaced');
+    this.#pump?.restarted();
+  }
+
+  #reply({ report, events }: ReconcileReply): void {
+    for (const event of events) this.#event(event);
+    if (report === undefined) return;
+    this.#lastSync = this.#dependencies.clock.date();
+    noteFailures(this.#failing, report, this.#dependencies.clock.nowMs());
+    this.#logReport(report);
+    this.#emitter.emit('sync', report);
+    if (this.#phase !== 'starting') return;
+    this.#untilReady = this.#untilReady === undefined ? report : sumReports(this.#untilReady, report);
+    if (!report.complete) return;
+    this.#phase = 'ready';
+    this.#log.info({ services: report.services, destinations: report.destinations }, 'ready');
+    this.#emitter.emit('ready', this.#untilReady);
+    this.#resolveReady(this.#untilReady);
+  }
+
+  #logReport(report: SyncReport): void {
+    const { kind, operations, byVerb, rulesWritten, sysctlsWritten, unknown, planMicros, kernelMicros } = report;
+    for (const failure of report.failures) {
+      const { object, operation, error, attempts, retryInMs } = failure;
+      this.#log.warn({ object, operation, code: error.code, attempts, retryInMs }, `${object}: ${error.message}`);
+    }
+    const written = operations + rulesWritten + sysctlsWritten;
+    const details = { kind, operations, byVerb, rulesWritten, sysctlsWritten, unknown, planMicros, kernelMicros };
+    this.#log[written > 0 ? 'info' : 'debug'](details, 'synced');
+  }
+
+  #event(event: ReconcileEvent): void {
+    switch (event.kind) {
+      case 'warning': {
+        const { object, message, error } = event;
+        this.#warn({ object, message, ...(error === undefined ? {} : { error }) });
+        return;
+      }
+      case 'foreign':
+        this.#log.info({ service: event.service }, 'a virtual service that is not ours; it is left alone');
+        this.#emitter.emit('foreign', { service: event.service });
+        return;
+      case 'contested':
+        this.#log.warn({ service: event.service }, event.message);
+        this.#emitter.emit('contested', { service: event.service, message: event.message });
+        return;
+      case 'drained': {
+        const { service, destination, reason } = event;
+        this.#log.info({ service, destination, reason }, 'drained');
+        this.#emitter.emit('drained', { service, destination, reason });
+      }
+    }
+  }
+
+  #problem(source: string, problem: SourceProblem): void {
+    const { message, error } = problem;
+    this.#warn({ object: problemObject(source, problem), message, ...(error === undefined ? {} : { error }) });
+  }
+
+  #warn(event: WarningEvent): void {
+    const { object, error } = event;
+    this.#log.warn({ object, ...(error === undefined ? {} : { code: error.code }) }, event.message);
+    this.#emitter.emit('warning', event);
+  }
+
+  /** Sources tell troubles as problems, too, so the log has each once. */
+  #connection(source: string, connection: SourceConnection): void {
+    const { resource, state, attempt, error } = connection;
+    const code = error === undefined ? {} : { code: error.code };
+    this.#log.debug({ source, resource, state, attempt, ...code }, `${resource} ${state}`);
+    this.#emitter.emit('connection', { source, ...connection });
+  }
+}
+
+function stoppedError(): ProxierError {
+  return new ProxierError('ERR_CLOSED', 'the proxier is stopped');
+}

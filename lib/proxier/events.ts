@@ -1,0 +1,117 @@
+/** What a Proxier tells, and how listeners are kept from hurting it. */
+import type { ErrorRecord } from '../errors.ts';
+import type { SourceConnection } from '../kube/source.ts';
+import type { SyncReport } from '../reconcile/protocol.ts';
+
+/** Something a user should know: an object that cannot be served as asked, or a source in trouble. Never fatal. */
+export interface WarningEvent {
+  /** `default/web`, a file, a kernel object, or the name of a source. */
+  readonly object: string;
+  /** What is wrong and what to do. */
+  readonly message: string;
+  readonly error?: ErrorRecord;
+}
+
+export interface ForeignEvent {
+  /** `tcp 172.31.1.1:80`: a virtual service that is not ours, seen for the first time. It is left alone. */
+  readonly service: string;
+}
+
+export interface ContestedEvent {
+  /** A virtual service that is wanted, there, different and not ours. It is left alone unless `takeOver` says so. */
+  readonly service: string;
+  readonly message: string;
+}
+
+export interface DrainedEvent {
+  readonly service: string;
+  readonly destination: string;
+  /** `idle`: its last connection ended. `deadline`: `drainTimeoutMs` passed, remaining connections were cut. */
+  readonly reason: 'idle' | 'deadline';
+}
+
+export interface ConnectionEvent extends SourceConnection {
+  readonly source: string;
+}
+
+export interface ProxierEvents {
+  /** The first complete pass is in the kernel. Once; the report is the sum of everything done until then. */
+  readonly ready: [report: SyncReport];
+  /** A pass was made. */
+  readonly sync: [report: SyncReport];
+  readonly warning: [event: WarningEvent];
+  readonly foreign: [event: ForeignEvent];
+  readonly contested: [event: ContestedEvent];
+  readonly drained: [event: DrainedEvent];
+  /** A source began to list or watch, or lost its connection. The kernel keeps what it has. */
+  readonly connection: [event: ConnectionEvent];
+  /** A pass could not be made (a ProxierError), or a listener threw. The proxier goes on and tries again. */
+  readonly error: [error: Error];
+}
+
+export type ProxierEventName = keyof ProxierEvents;
+export type ProxierListener<K extends ProxierEventName> = (...args: ProxierEvents[K]) => void;
+
+type ListenerSets = { readonly [K in ProxierEventName]: Map<ProxierListener<K>, ProxierListener<K>> };
+
+/** Calls listeners in the order they were added. One that throws, or rejects, is reported and hurts nobody else. */
+export class ProxierEmitter {
+  readonly #sets: ListenerSets = {
+    ready: new Map(),
+    sync: new Map(),
+    warning: new Map(),
+    foreign: new Map(),
+    contested: new Map(),
+    drained: new Map(),
+    connection: new Map(),
+    error: new Map(),
+  };
+  readonly #onUnheard: (error: Error) => void;
+
+  /** @param onUnheard Takes an error that no `error` listener took. */
+  constructor(onUnheard: (error: Error) => void) {
+    this.#onUnheard = onUnheard;
+  }
+
+  /** Adding a listener twice is the same as once. */
+  on<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): void {
+    this.#sets[event].set(listener, listener);
+  }
+
+  once<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): void {
+    this.#sets[event].set(listener, (...args) => {
+      this.off(event, listener);
+      return listener(...args);
+    });
+  }
+
+  off<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): void {
+    this.#sets[event].delete(listener);
+  }
+
+  emit<K extends ProxierEventName>(event: K, ...args: ProxierEvents[K]): void {
+    for (const listener of [...this.#sets[event].values()]) {
+      try {
+        const result: unknown = listener(...args);
+        if (result instanceof Promise) result.catch((error: unknown) => this.#failed(event, error));
+      } catch (error) {
+        this.#failed(event, error);
+      }
+    }
+  }
+
+  get hasErrorListener(): boolean {
+    return this.#sets.error.size > 0;
+  }
+
+  #failed(event: ProxierEventName, cause: unknown): void {
+    const error = new Error(
+      `a listener of "${event}" threw: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+      },
+    );
+    if (event === 'error' || !this.hasErrorListener) this.#onUnheard(error);
+    else this.emit('error', error);
+  }
+}

@@ -1,0 +1,95 @@
+/** What an embedder may say about a Proxier. Validated by `options-schema.ts` in the constructor. */
+import type { KubeAuth } from '../kube/credentials.ts';
+import type { Source } from '../kube/source.ts';
+import type { IpFamily, Logger } from '../types.ts';
+
+/**
+ * How packets from pods of this node are told from the rest, which decides what is masqueraded on its way to a cluster IP
+ * (behaviour.md 4.4).
+ */
+export type DetectLocalOption =
+  /** By source address: pods are in `clusterCIDR`. Without one (for a family) only node processes are masqueraded. */
+  | { readonly mode: 'ClusterCIDR' }
+  /** By source address: pods are in `Node.spec.podCIDRs` of this node. */
+  | { readonly mode: 'NodeCIDR' }
+  /** By interface: pods come in through this bridge, at most 15 bytes. */
+  | { readonly mode: 'BridgeInterface'; readonly bridge: string }
+  /** By interface: pods come in through interfaces whose names begin so, at most 14 bytes. */
+  | { readonly mode: 'InterfaceNamePrefix'; readonly prefix: string };
+
+/** The options with a default, whatever the objects come from. */
+export interface ProxierSettings {
+  /**
+   * Name of the Node object of this machine; trimmed and lower-cased as Kubernetes does with host names. It decides which
+   * endpoints are local. Default: the host name in lower case.
+   */
+  readonly nodeName?: string;
+  /**
+   * Serve only Services labelled `service.kubernetes.io/service-proxy-name` with this value. Default, and the empty string: only
+   * Services without that label. Not with `source`, whose sources choose for themselves.
+   */
+  readonly serviceProxyName?: string;
+  /**
+   * IPVS scheduler of every virtual service: `rr`, `wrr`, `lc`, `wlc`, `sh`, `mh`, `sed`, `nq`, … At most 15 bytes. One that the kernel does
+   * not know makes `run()` reject with ERR_SCHEDULER_UNKNOWN. Default `rr`.
+   */
+  readonly scheduler?: string;
+  /** The addresses of all pods: a CIDR, or at most one per family. Used by `detectLocal` mode ClusterCIDR only. Default: none. */
+  readonly clusterCIDR?: string | readonly string[];
+  /** Default `{ mode: 'ClusterCIDR' }`. */
+  readonly detectLocal?: DetectLocalOption;
+  /** Masquerade everything that goes to a cluster IP, whatever `detectLocal` says. Default false. */
+  readonly masqueradeAll?: boolean;
+  /** Bit of the packet mark that stands for "masquerade", 0 to 31 (0 is the lowest bit). Default 14, mark 0x4000, as kube-proxy. */
+  readonly masqueradeBit?: number;
+  /**
+   * Addresses of this node that answer on node ports: CIDRs, or `primary` for the Node object's own addresses. Default, and an
+   * empty list: all addresses of the node but loopback.
+   */
+  readonly nodePortAddresses?: readonly string[] | 'primary';
+  /** Families to serve. Default: IPv4, and IPv6 when the kernel has it (`/proc/net/if_inet6`). */
+  readonly families?: readonly IpFamily[];
+  /** Read the kernel, compare and mend this often, in ms, from 100. Default 30,000. */
+  readonly syncPeriodMs?: number;
+  /**
+   * Least time between two rounds of changes, in ms, at most `syncPeriodMs`. Default 0: a change goes to the kernel at once, and what
+   * arrives while it is written makes the next round.
+   */
+  readonly minSyncPeriodMs?: number;
+  /**
+   * A TCP destination that is no longer wanted keeps its open connections this long, in ms. Default 900,000. 0: it is deleted at the next
+   * drain tick, and its connections with it.
+   */
+  readonly drainTimeoutMs?: number;
+  /** Overwrite virtual services that are wanted, there, different, and not ours. Default false: reported as `contested`, left alone. */
+  readonly takeOver?: boolean;
+  /** Start although another proxier or a kube-proxy works in this network namespace. Default false: `run()` rejects with ERR_OTHER_PROXIER. */
+  readonly ignoreOtherProxiers?: boolean;
+  /** Which iptables to use. Default `auto`: the one the host uses. */
+  readonly iptables?: 'auto' | 'legacy' | 'nft';
+  /** Write sysctls that are wrong for IPVS (behaviour.md 5.2). Default true; false: only report them. */
+  readonly applySysctls?: boolean;
+  /** Takes log lines: `pino()` and `console` fit. Default: nothing is logged. */
+  readonly logger?: Logger;
+  /** Aborting it is the same as `stop()`. */
+  readonly signal?: AbortSignal;
+  /** Where planning and kernel calls run. Default `worker`; `inline` blocks this thread for as long as the kernel takes. */
+  readonly thread?: 'worker' | 'inline';
+}
+
+/** Where the Services, EndpointSlices and Nodes come from: exactly one of these. */
+export type ProxierOrigin =
+  /** A cluster, by a `KubeConfig` of @kubernetes/client-node or anything of its shape. */
+  | { readonly kubeConfig: KubeAuth }
+  /** A cluster, by a kubeconfig file. */
+  | { readonly kubeconfigPath: string }
+  /** The cluster this process is a pod of, by its service account. */
+  | { readonly inCluster: true }
+  /** A YAML or JSON file, or a directory of them, watched for changes. No cluster needed. */
+  | { readonly manifests: string }
+  /** Whatever the embedder has. Each source needs a name of its own. `plan()` before `run()` starts and stops it once more. */
+  | { readonly source: Source | readonly Source[] };
+
+export type ProxierOptions = ProxierSettings & ProxierOrigin;
+
+export const ORIGIN_KEYS = ['kubeConfig', 'kubeconfigPath', 'inCluster', 'manifests', 'source'] as const;

@@ -1,0 +1,218 @@
+/** The public face: one object that keeps the kernel equal to what the cluster says. */
+import { InvalidArgumentError, ProxierError } from '../errors.ts';
+import type { PlanResult, SyncReport } from '../reconcile/protocol.ts';
+import type { Logger } from '../types.ts';
+import { type ProxierDependencies, systemDependencies } from './dependencies.ts';
+import { Engine } from './engine.ts';
+import { ProxierEmitter, type ProxierEventName, type ProxierListener } from './events.ts';
+import type { ProxierHealth } from './health.ts';
+import { Intake, problemObject } from './intake.ts';
+import { guardLogger } from './logging.ts';
+import type { ProxierOptions } from './options.ts';
+import { type ResolvedOptions, resolveOptions } from './options-schema.ts';
+import { planOnce } from './plan-once.ts';
+
+export interface PlanOptions {
+  /** The longest wait for the first complete lists, in ms. Default 30,000. 0: they must be there already. */
+  readonly timeoutMs?: number;
+}
+
+/** A proxier at work. Disposing it stops it: `await using proxier = await new Proxier(options).run()`. */
+export interface ProxierHandle extends AsyncDisposable {
+  /** What was done from the start to the first complete pass, summed up. */
+  readonly report: SyncReport;
+  /** Resolves when the proxier has stopped, for whatever reason. Never rejects. */
+  readonly finished: Promise<void>;
+  on<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): this;
+  once<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): this;
+  off<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): this;
+  plan(against?: PlanResult['against'], options?: PlanOptions): Promise<PlanResult>;
+  /** Reads the kernel, compares, mends, now. Rejects with the error of a pass that could not be made. */
+  resync(): Promise<SyncReport>;
+  /** Resolves when every change handed in before the call has been tried; what failed is retried later, see `health`. */
+  settled(): Promise<void>;
+  health(): ProxierHealth;
+  /**
+   * Leaves virtual services, sets, addresses and rules as they are, so that traffic goes on; once it resolves nothing is written any
+   * more. Idempotent.
+   */
+  stop(): Promise<void>;
+}
+
+const DEFAULT_PLAN_TIMEOUT_MS = 30_000;
+
+export class Proxier implements AsyncDisposable {
+  readonly #options: ResolvedOptions;
+  readonly #dependencies: ProxierDependencies;
+  readonly #log: Logger;
+  readonly #emitter: ProxierEmitter;
+  #engine: Engine | undefined;
+  /** The embedder's own sources deliver only once: what a plan has read of them is kept for the run. */
+  #keptIntake: Intake | undefined;
+
+  /** @throws InvalidArgumentError at once for options that cannot be. Nothing is read or opened before `plan` or `run`. */
+  constructor(options: ProxierOptions);
+  /** @internal */
+  constructor(options: ProxierOptions, dependencies: ProxierDependencies);
+  constructor(options: ProxierOptions, dependencies: ProxierDependencies = systemDependencies) {
+    this.#options = resolveOptions(options);
+    this.#dependencies = dependencies;
+    const log = guardLogger(this.#options.logger);
+    this.#log = log;
+    this.#emitter = new ProxierEmitter((error) => log.error({ err: error }, error.message));
+  }
+
+  /** Listeners are called on this thread, in order; one that throws is reported on `error` and hurts nothing else. */
+  on<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): this {
+    this.#emitter.on(event, listener);
+    return this;
+  }
+
+  once<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): this {
+    this.#emitter.once(event, listener);
+    return this;
+  }
+
+  off<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): this {
+    this.#emitter.off(event, listener);
+    return this;
+  }
+
+  /**
+   * What would be written, in order, and who wants it. Writes nothing, and works before `run()` too: then it reads the sources, asks,
+   * and closes everything again (but keeps sources that were given as objects for `run()`).
+   *
+   * @param against `kernel` (default): what is missing or wrong there now. `empty`: everything; needs no privileges and no addon.
+   * @throws ProxierError ERR_TIMEOUT when the sources' first lists do not arrive; what the sources or the kernel refuse.
+   */
+  async plan(against: PlanResult['against'] = 'kernel', options: PlanOptions = {}): Promise<PlanResult> {
+    const { timeoutMs = DEFAULT_PLAN_TIMEOUT_MS } = options;
+    if (against !== 'kernel' && against !== 'empty') {
+      throw new InvalidArgumentError('against', `${JSON.stringify(against)} is not kernel or empty`);
+    }
+    if (!Number.isInteger(timeoutMs) || timeoutMs < 0) {
+      throw new InvalidArgumentError('timeoutMs', `${String(timeoutMs)} is not a whole number from 0`);
+    }
+    if (this.#engine?.isStopped === false) return this.#engine.plan(against, timeoutMs);
+    const intake = this.#takeIntake();
+    try {
+      return await planOnce({
+        options: this.#options,
+        dependencies: this.#dependencies,
+        intake,
+        observer: {
+          onProblem: (source, problem) => {
+            const { message, error } = problem;
+            const object = problemObject(source, problem);
+            this.#log.warn({ object }, message);
+            this.#emitter.emit('warning', { object, message, ...(error === undefined ? {} : { error }) });
+          },
+          onConnection: (source, connection) => this.#emitter.emit('connection', { source, ...connection }),
+        },
+        against,
+        timeoutMs,
+      });
+    } finally {
+      if (intake !== this.#keptIntake) await intake.stop();
+    }
+  }
+
+  /**
+   * Starts, and resolves when the first complete pass is in the kernel: before that only the empty frame (link, sets, rules) is written, and
+   * while a source is not to be reached it waits, with everything in the kernel as it was. Once per Proxier.
+   *
+   * @throws ProxierError for what can never work, with everything closed again: ERR_OTHER_PROXIER, ERR_PERMISSION, ERR_KERNEL_UNSUPPORTED,
+   * ERR_SCHEDULER_UNKNOWN, ERR_ADDON, ERR_IPTABLES_CONFLICT, ERR_KUBE_CONFIG, ERR_MANIFEST, …; ERR_CLOSED when stopped meanwhile.
+   */
+  async run(): Promise<ProxierHandle> {
+    if (this.#engine !== undefined) {
+      throw new ProxierError('ERR_CLOSED', 'this Proxier was run before: make a new one');
+    }
+    const engine = new Engine({
+      options: this.#options,
+      intake: this.#takeIntake(),
+      dependencies: this.#dependencies,
+      emitter: this.#emitter,
+      log: this.#log,
+    });
+    this.#engine = engine;
+    return new RunningProxier(this, engine, await engine.start());
+  }
+
+  /** Undefined before `run()`. While `run()` waits it says for what. */
+  health(): ProxierHealth | undefined {
+    return this.#engine?.health();
+  }
+
+  /** The same as the handle's; ends a `run()` that still waits, with ERR_CLOSED. Idempotent. */
+  async stop(): Promise<void> {
+    await this.#engine?.stop();
+    await this.#keptIntake?.stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  #takeIntake(): Intake {
+    if (this.#keptIntake !== undefined) return this.#keptIntake;
+    const intake = new Intake(this.#dependencies.makeSources(this.#options), this.#options.init.nodeName);
+    if (this.#options.origin.kind === 'source') this.#keptIntake = intake;
+    return intake;
+  }
+}
+
+class RunningProxier implements ProxierHandle {
+  readonly report: SyncReport;
+  readonly #proxier: Proxier;
+  readonly #engine: Engine;
+
+  constructor(proxier: Proxier, engine: Engine, report: SyncReport) {
+    this.#proxier = proxier;
+    this.#engine = engine;
+    this.report = report;
+  }
+
+  get finished(): Promise<void> {
+    return this.#engine.finished;
+  }
+
+  on<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): this {
+    this.#proxier.on(event, listener);
+    return this;
+  }
+
+  once<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): this {
+    this.#proxier.once(event, listener);
+    return this;
+  }
+
+  off<K extends ProxierEventName>(event: K, listener: ProxierListener<K>): this {
+    this.#proxier.off(event, listener);
+    return this;
+  }
+
+  plan(against?: PlanResult['against'], options?: PlanOptions): Promise<PlanResult> {
+    return this.#proxier.plan(against, options);
+  }
+
+  async resync(): Promise<SyncReport> {
+    return this.#engine.resync();
+  }
+
+  async settled(): Promise<void> {
+    return this.#engine.settled();
+  }
+
+  health(): ProxierHealth {
+    return this.#engine.health();
+  }
+
+  stop(): Promise<void> {
+    return this.#engine.stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
