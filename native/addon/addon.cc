@@ -1,0 +1,189 @@
+// The Node-API face of native/session: arguments are checked, errors are numbers, and nothing is
+// thrown but for wrong arguments. One instance per environment (main thread, each worker); no state
+// outside of it.
+#include <napi.h>
+
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "native/netlink/socket.h"
+#include "native/session/session.h"
+#include "native/wire.h"
+
+namespace proxier::addon {
+namespace {
+
+// Codes that Dump.next returns are negative, beside byte counts: an errno as -errno, the outcomes
+// of wire.h moved out of their way.
+constexpr int32_t kOutcomeBase = -1000000;
+int32_t DumpCode(int32_t error) { return error > 0 ? -error : kOutcomeBase + error; }
+
+bool IsBytes(const Napi::Value& value) {
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+}
+
+bool IsNumbers(const Napi::Value& value) {
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_int32_array;
+}
+
+std::span<uint8_t> Bytes(const Napi::Value& value) {
+  auto array = value.As<Napi::Uint8Array>();
+  return {array.Data(), array.ElementLength()};
+}
+
+std::span<int32_t> Numbers(const Napi::Value& value) {
+  auto array = value.As<Napi::Int32Array>();
+  return {array.Data(), array.ElementLength()};
+}
+
+Napi::Value WrongArguments(Napi::Env env, const char* expected) {
+  Napi::TypeError::New(env, expected).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+}  // namespace
+
+// next(buffer) -> bytes written, 0 at the end, or a negative code; close()
+class DumpWrap : public Napi::ObjectWrap<DumpWrap> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(
+        env, "Dump",
+        {InstanceMethod<&DumpWrap::Next>("next"), InstanceMethod<&DumpWrap::Close>("close")});
+  }
+
+  explicit DumpWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DumpWrap>(info) {}
+
+  void Hold(std::unique_ptr<Dump> dump) { dump_ = std::move(dump); }
+
+ private:
+  Napi::Value Next(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    if (info.Length() != 1 || !IsBytes(info[0]))
+      return WrongArguments(env, "next(buffer: Uint8Array)");
+    if (dump_ == nullptr) return Napi::Number::New(env, 0);
+    const std::span<uint8_t> buffer = Bytes(info[0]);
+    slice_.clear();
+    const int32_t error = dump_->Next(slice_);
+    if (error != 0) return Napi::Number::New(env, DumpCode(error));
+    if (slice_.size() > buffer.size()) return Napi::Number::New(env, DumpCode(EMSGSIZE));
+    if (!slice_.empty()) std::memcpy(buffer.data(), slice_.data(), slice_.size());
+    return Napi::Number::New(env, static_cast<double>(slice_.size()));
+  }
+
+  void Close(const Napi::CallbackInfo&) { dump_.reset(); }
+
+  std::unique_ptr<Dump> dump_;
+  std::vector<uint8_t> slice_;
+};
+
+class Addon;
+
+// run(records, length, results, stats) -> undefined | [index, text, ...]; dump(kind, argument,
+// length, idle) -> Dump | code; close()
+class SessionWrap : public Napi::ObjectWrap<SessionWrap> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(
+        env, "Session",
+        {InstanceMethod<&SessionWrap::Run>("run"), InstanceMethod<&SessionWrap::OpenDump>("dump"),
+         InstanceMethod<&SessionWrap::Close>("close")});
+  }
+
+  explicit SessionWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionWrap>(info) {
+    if (info.Length() != 1 || !info[0].IsNumber()) {
+      WrongArguments(info.Env(), "new Session(timeoutMs: number)");
+      return;
+    }
+    const int timeout_ms = info[0].As<Napi::Number>().Int32Value();
+    session_ = std::make_unique<Session>(
+        [timeout_ms](int protocol) { return netlink::Socket::Open(protocol, timeout_ms); });
+  }
+
+ private:
+  Napi::Value Run(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    if (info.Length() != 4 || !IsBytes(info[0]) || !info[1].IsNumber() || !IsNumbers(info[2]) ||
+        !IsNumbers(info[3])) {
+      return WrongArguments(
+          env, "run(records: Uint8Array, length, results: Int32Array, stats: Int32Array)");
+    }
+    const std::span<const uint8_t> bytes = Bytes(info[0]);
+    const size_t length = info[1].As<Napi::Number>().Uint32Value();
+    const std::span<int32_t> stats = Numbers(info[3]);
+    if (session_ == nullptr || length > bytes.size() || stats.size() < 3) {
+      return WrongArguments(env, "an open session, a length within the records, and three stats");
+    }
+    RunReport report;
+    const auto start = std::chrono::steady_clock::now();
+    session_->Run(bytes.first(length), Numbers(info[2]), report);
+    const auto took = std::chrono::steady_clock::now() - start;
+    stats[0] = static_cast<int32_t>(report.stats.messages);
+    stats[1] = static_cast<int32_t>(report.stats.round_trips);
+    stats[2] =
+        static_cast<int32_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count());
+    if (report.texts.empty()) return env.Undefined();
+    Napi::Array texts = Napi::Array::New(env);
+    uint32_t at = 0;
+    for (const netlink::OperationText& text : report.texts) {
+      texts.Set(at++, Napi::Number::New(env, text.operation));
+      texts.Set(at++, Napi::String::New(env, text.text));
+    }
+    return texts;
+  }
+
+  Napi::Value OpenDump(const Napi::CallbackInfo& info);
+
+  void Close(const Napi::CallbackInfo&) { session_.reset(); }
+
+  std::unique_ptr<Session> session_;
+};
+
+class Addon : public Napi::Addon<Addon> {
+ public:
+  Addon(Napi::Env env, Napi::Object exports) {
+    const Napi::Function dump = DumpWrap::Define(env);
+    dump_ = Napi::Persistent(dump);
+    DefineAddon(exports, {InstanceValue("Session", SessionWrap::Define(env), napi_enumerable)});
+  }
+
+  Napi::Object NewDump() { return dump_.New({}); }
+  bool IsDump(const Napi::Value& value) {
+    return value.IsObject() && value.As<Napi::Object>().InstanceOf(dump_.Value());
+  }
+
+ private:
+  Napi::FunctionReference dump_;
+};
+
+Napi::Value SessionWrap::OpenDump(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto* addon = env.GetInstanceData<Addon>();
+  if (info.Length() != 4 || !info[0].IsNumber() || !IsBytes(info[1]) || !info[2].IsNumber() ||
+      !(info[3].IsUndefined() || addon->IsDump(info[3]))) {
+    return WrongArguments(env,
+                          "dump(kind: number, argument: Uint8Array, length: number, idle?: Dump)");
+  }
+  const uint32_t kind = info[0].As<Napi::Number>().Uint32Value();
+  const std::span<const uint8_t> argument = Bytes(info[1]);
+  const size_t length = info[2].As<Napi::Number>().Uint32Value();
+  if (session_ == nullptr || kind < static_cast<uint32_t>(DumpKind::kServices) ||
+      kind > static_cast<uint32_t>(DumpKind::kAddresses) || length > argument.size()) {
+    return WrongArguments(env, "an open session, a kind of dump, and a length within the argument");
+  }
+  Session::OpenedDump opened =
+      session_->OpenDump(static_cast<DumpKind>(kind), argument.first(length));
+  if (opened.dump == nullptr) return Napi::Number::New(env, DumpCode(opened.error));
+  // An audit reads ten thousand dumps; one object serves them all.
+  const Napi::Object object = info[3].IsUndefined() ? addon->NewDump() : info[3].As<Napi::Object>();
+  if (env.IsExceptionPending()) return env.Undefined();
+  DumpWrap::Unwrap(object)->Hold(std::move(opened.dump));
+  return object;
+}
+
+}  // namespace proxier::addon
+
+using proxier::addon::Addon;
+NODE_API_ADDON(Addon)

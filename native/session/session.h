@@ -1,0 +1,64 @@
+// A session: sockets of one network namespace, batches run on them, dumps read from sockets of
+// their own. Knows nothing of Node.
+#ifndef IPVS_PROXIER_SESSION_SESSION_H_
+#define IPVS_PROXIER_SESSION_SESSION_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "native/netlink/exchange.h"
+#include "native/netlink/transport.h"
+#include "native/session/dump.h"
+
+namespace proxier {
+
+struct RunReport {
+  netlink::ExchangeStats stats;
+  // The kernel's own words on some of the failures.
+  std::vector<netlink::OperationText> texts;
+};
+
+class Session {
+ public:
+  explicit Session(netlink::TransportFactory open);
+
+  // Runs the records in order. results[i] becomes what the i-th one came to (see wire.h): 0, an
+  // errno, kUnknown or kAbsent; EBADMSG for a record that is not a whole operation, and for all
+  // behind one whose length lies.
+  void Run(std::span<const uint8_t> records, std::span<int32_t> results, RunReport& report);
+
+  struct OpenedDump {
+    std::unique_ptr<Dump> dump;
+    int32_t error = 0;
+  };
+  // Starts a dump. `argument`: a record that starts with a service key for kDestinations, one that
+  // is a set's name for kEntries.
+  OpenedDump OpenDump(DumpKind kind, std::span<const uint8_t> argument);
+
+ private:
+  // A netlink family as a batch uses it.
+  struct Channel {
+    int protocol;
+    std::unique_ptr<netlink::Transport> transport;
+    // Family number (IPVS) or protocol version (ipset); 0 = not asked yet.
+    uint16_t id = 0;
+  };
+  class Runner;
+
+  // 0 when the channel is open and its family known; otherwise what every operation on it comes to.
+  int32_t Prepare(Channel& channel);
+  int32_t Resolve(Channel& channel);
+
+  netlink::TransportFactory open_;
+  Channel ipvs_;
+  Channel ipset_;
+  Channel route_;
+  netlink::Exchange exchange_;
+  std::shared_ptr<TransportPool> idle_;
+};
+
+}  // namespace proxier
+
+#endif  // IPVS_PROXIER_SESSION_SESSION_H_
