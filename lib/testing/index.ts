@@ -1,0 +1,5 @@
+/** `ipvs-proxier/testing`: a kernel and an API server in memory, for embedders' own tests. Re-exports only. */
+export { FakeApiServer } from './fake-api-server.ts';
+export { FakeIptables } from './fake-iptables.ts';
+export { FakeKernel, type FakeKernelOptions, type FakeRead, type Fault } from './fake-kernel.ts';
+export { FakeSysctls } from './fake-sysctls.ts';
