@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { IpFamily } from '../../lib/types.ts';
+import { ruleLines } from './compare-rules.ts';
 import type { StateText } from './state-text.ts';
 
-const folder: string = join(import.meta.dirname, '../../../test/fixtures/kube-proxy-1.36.2');
+/** Where the manifests and dumps are. */
+export const fixtureFolder: string = join(import.meta.dirname, '../../../test/fixtures/kube-proxy-1.36.2');
 
 export interface KubeProxyDump extends StateText {
   /** `create` lines of `ipset save` as `name type family`, sorted; a bitmap has no family. */
@@ -18,13 +20,13 @@ export interface KubeProxyDump extends StateText {
 /** The objects of a manifest, as JSON. */
 export function fixtureObjects(name: string): readonly { readonly kind: string }[] {
   const list: { readonly items: readonly { readonly kind: string }[] } = JSON.parse(
-    readFileSync(join(folder, `${name}.json`), 'utf8'),
+    readFileSync(join(fixtureFolder, `${name}.json`), 'utf8'),
   );
   return list.items;
 }
 
 export function fixtureDump(name: string): KubeProxyDump {
-  const sections = sectionsOf(readFileSync(join(folder, `${name}.txt`), 'utf8'));
+  const sections = sectionsOf(readFileSync(join(fixtureFolder, `${name}.txt`), 'utf8'));
   const lines = (start: string): readonly string[] =>
     [...sections].filter(([title]) => title.startsWith(start)).flatMap(([, content]) => content);
   const ipset = lines('ipset save');
@@ -53,17 +55,10 @@ export function fixtureDump(name: string): KubeProxyDump {
   };
 }
 
-function createdSet(line: string): string {
+/** A `create` line of `ipset save` as `name type family`. */
+export function createdSet(line: string): string {
   const [, name = '', type = ''] = line.split(' ');
   return [name, type, ...(/ family (inet6?) /.exec(line)?.slice(1) ?? [])].join(' ');
-}
-
-function ruleLines(saved: readonly string[]): readonly string[] {
-  let table = '';
-  return saved.flatMap((line) => {
-    if (line.startsWith('*')) table = line.slice(1);
-    return line.startsWith('-A ') ? [`${table} ${line}`] : [];
-  });
 }
 
 function sectionsOf(text: string): ReadonlyMap<string, readonly string[]> {
@@ -78,4 +73,11 @@ function sectionsOf(text: string): ReadonlyMap<string, readonly string[]> {
     }
   }
   return sections;
+}
+
+/** Lines that name none of these addresses. */
+export function without(lines: readonly string[], addresses: readonly string[]): readonly string[] {
+  const names = (line: string, address: string): boolean =>
+    line === address || [` ${address},`, ` ${address}:`, `[${address}]:`].some((text) => line.includes(text));
+  return lines.filter((line) => !addresses.some((address) => names(line, address) || line.endsWith(` ${address}`)));
 }

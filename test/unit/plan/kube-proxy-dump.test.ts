@@ -10,10 +10,10 @@ import { projectSlice } from '../../../lib/kube/slice-projection.ts';
 import { Planner } from '../../../lib/plan/planner.ts';
 import { type RuleSet, ruleChanges, staticRules } from '../../../lib/plan/rules.ts';
 import { setIdOf, setSpecs } from '../../../lib/plan/sets.ts';
-import type { KernelState } from '../../../lib/plan/state.ts';
 import type { ObjectRecord } from '../../../lib/records.ts';
 import type { IpFamily } from '../../../lib/types.ts';
-import { fixtureDump, fixtureObjects, type KubeProxyDump } from '../../harness/kube-proxy-dump.ts';
+import { assertRulesCover } from '../../harness/compare-rules.ts';
+import { fixtureDump, fixtureObjects, without } from '../../harness/kube-proxy-dump.ts';
 import { ip, message, planDefaults } from '../../harness/records.ts';
 import { stateText } from '../../harness/state-text.ts';
 
@@ -65,46 +65,11 @@ function recordsOf(scenario: Scenario): ObjectRecord[] {
   return records;
 }
 
-function without(lines: readonly string[], addresses: readonly string[]): readonly string[] {
-  const names = (line: string, address: string): boolean =>
-    line === address || [` ${address},`, ` ${address}:`, `[${address}]:`].some((text) => line.includes(text));
-  return lines.filter((line) => !addresses.some((address) => names(line, address) || line.endsWith(` ${address}`)));
-}
-
-/** Every line of the dump, in its order, is among ours; what we have more matches an empty set, or is the mend of #132068. */
-function compareRules(dump: KubeProxyDump, ours: RuleSet, desired: KernelState): void {
-  const dumped = dump.rules.get(ours.family) ?? [];
-  for (const table of ours.tables) {
-    const chains = new Map([...table.chains].map(([name, rules]) => [name, [...rules]]));
-    // Each jump goes to the top of its chain, so the final order of a chain is the reverse.
-    for (const jump of table.jumps) {
-      const name = jump.split(' ')[1] ?? '';
-      chains.set(name, [jump, ...(chains.get(name) ?? [])]);
-    }
-    for (const [name, rules] of chains) {
-      const theirs = dumped
-        .filter((line) => line.startsWith(`${table.name} -A ${name} `))
-        .map((line) => line.slice(table.name.length + 1));
-      const extra = rules.filter((rule) => !theirs.includes(rule));
-      assert.deepEqual(
-        rules.filter((rule) => theirs.includes(rule)),
-        theirs,
-        `${ours.family} ${table.name} ${name}`,
-      );
-      for (const rule of extra) assert.ok(isHarmless(rule, desired), `${ours.family} ${table.name}: ${rule}`);
-    }
-  }
-  const known = ours.tables.flatMap(({ name, chains }) => [...chains.keys()].map((chain) => `${name} -A ${chain} `));
-  const jumps = ours.tables.flatMap(({ name, jumps: rules }) => rules.map((rule) => `${name} ${rule}`));
-  for (const line of dumped) assert.ok(jumps.includes(line) || known.some((start) => line.startsWith(start)), line);
-}
-
-function isHarmless(rule: string, desired: KernelState): boolean {
-  const set = /--match-set (\S+)/.exec(rule)?.[1] ?? '';
-  const isEmpty = desired.sets.get(set)?.size === 0;
-  const isMend =
-    rule.startsWith('-A KUBE-NODE-PORT -m set --match-set') && rule.endsWith('-CLUSTER-IP dst,dst -j RETURN');
-  return isEmpty || isMend;
+/** As `iptables-save` shows them: each jump went to the top of its chain, so they stand in reverse. */
+function savedLines(rules: RuleSet): readonly string[] {
+  return rules.tables.flatMap(({ name, chains, jumps }) =>
+    [...jumps.toReversed(), ...[...chains.values()].flat()].map((rule) => `${name} ${rule}`),
+  );
 }
 
 for (const scenario of scenarios) {
@@ -125,7 +90,10 @@ for (const scenario of scenarios) {
         return [spec.name, spec.type, ...(spec.type === 'bitmap:port' ? [] : [inet])].join(' ');
       });
     assert.deepEqual(created.sort(), dump.created);
-    for (const family of families) compareRules(dump, rules(family), planner.desired);
+    for (const family of families) {
+      const isEmpty = (set: string): boolean => planner.desired.sets.get(set)?.size === 0;
+      assertRulesCover(dump.rules.get(family) ?? [], savedLines(rules(family)), isEmpty);
+    }
     assert.deepEqual(planner.warnings(), []);
   });
 }

@@ -1,0 +1,75 @@
+/**
+ * The real kube-proxy's dumps against what a Proxier puts into the real kernel, one manifest after the other in one network namespace: each
+ * must come out entry for entry, whatever was there before. What differs on purpose is named in test/unit/plan/kube-proxy-dump.test.ts.
+ */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { Proxier } from '../../lib/index.ts';
+import { assertRulesCover, ruleLines } from '../harness/compare-rules.ts';
+import { createdSet, fixtureDump, fixtureFolder, without } from '../harness/kube-proxy-dump.ts';
+import { runTool } from '../harness/run-tool.ts';
+import { clearTables } from '../harness/topology.ts';
+
+const scenarios = [
+  { name: '01-clusterip-tcp', unserved: [] },
+  { name: '02-clusterip-udp-tcp-multiport', unserved: [] },
+  { name: '05-nodeport-cluster', unserved: [] },
+  { name: '11-dual-stack', unserved: ['203.0.113.20', '2001:db8::20'] },
+  { name: '17-terminating-endpoints', unserved: [] },
+] as const;
+
+async function lines(program: string, ...args: string[]): Promise<string[]> {
+  return (await runTool(program, args)).split('\n').filter((line) => line !== '');
+}
+
+describe('manifests that the real kube-proxy was given', () => {
+  before(async () => {
+    await clearTables();
+    await runTool('ip', ['link', 'set', 'lo', 'up']);
+    await runTool('ip', ['link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0-peer']);
+    await runTool('ip', ['addr', 'add', '192.168.50.10/24', 'dev', 'eth0']);
+    await runTool('ip', ['addr', 'add', 'fd00:50::10/64', 'dev', 'eth0', 'nodad']);
+    await runTool('ip', ['link', 'set', 'eth0', 'up']);
+  });
+
+  after(async () => {
+    await runTool('ip', ['link', 'delete', 'eth0'], { mayFail: true });
+    await clearTables();
+  });
+
+  for (const { name, unserved } of scenarios)
+    test(name, async () => {
+      const dump = fixtureDump(name);
+      const manifests = join(fixtureFolder, `${name}.json`);
+      const handle = await new Proxier({ nodeName: 'node-a', manifests, drainTimeoutMs: 0 }).run();
+      try {
+        assert.deepEqual(handle.report.failures, []);
+        // What the manifest before left draining goes at the first drain tick.
+        for (let report = handle.report; report.draining > 0; ) report = await handle.resync();
+      } finally {
+        await handle.stop();
+      }
+      const ipset = await lines('ipset', 'save');
+      const entries = ipset.filter((line) => line.startsWith('add '));
+      assert.deepEqual((await lines('ipvsadm', '-Sn')).sort(), without(dump.ipvs, unserved));
+      assert.deepEqual(entries.toSorted(), without(dump.sets, unserved));
+      const created = ipset.filter((line) => line.startsWith('create ')).map(createdSet);
+      assert.deepEqual(created.sort(), dump.created);
+      const isEmpty = (set: string): boolean => !entries.some((line) => line.startsWith(`add ${set} `));
+      const bound = (await lines('ip', '-o', 'addr', 'show', 'dev', 'kube-ipvs0')).map(
+        (line) => / inet6? ([^/]+)\//.exec(line)?.[1] ?? '',
+      );
+      assert.deepEqual(bound.sort(), without(dump.addresses, unserved));
+      for (const [family, tool] of [
+        ['IPv4', 'iptables-legacy-save'],
+        ['IPv6', 'ip6tables-legacy-save'],
+      ] as const) {
+        assertRulesCover(dump.rules.get(family) ?? [], ruleLines(await lines(tool)), isEmpty);
+      }
+      const wanted = [...dump.sysctls].filter(
+        ([key]) => key.startsWith('net.ipv4.vs.') || key === 'net.ipv4.ip_forward',
+      );
+      for (const [key, value] of wanted) assert.equal((await lines('sysctl', '-n', key))[0], value, key);
+    });
+});
