@@ -1,0 +1,92 @@
+/** docs/architecture.md says who may import whom; this reads the import lines and holds them to it. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { test } from 'node:test';
+
+const root = resolve(import.meta.dirname, '../../..');
+
+const leaves = ['types', 'operations', 'records', 'errors', 'address'];
+/** Room → what it may import beside itself and the leaves. */
+const allowed: Record<string, readonly string[]> = {
+  types: [],
+  operations: ['types'],
+  records: ['types'],
+  errors: [],
+  address: ['types'],
+  thread: [],
+  kernel: ['thread'],
+  kube: [],
+  model: [],
+  plan: ['model'],
+  reconcile: ['plan', 'model', 'kernel', 'thread'],
+  proxier: ['reconcile', 'plan', 'model', 'kernel', 'thread', 'kube'],
+  cli: ['index', 'proxier', 'reconcile', 'plan', 'kernel', 'kube'],
+  index: ['proxier', 'reconcile', 'plan', 'kernel', 'kube'],
+  testing: ['thread', 'kernel', 'kube', 'model', 'plan', 'reconcile', 'proxier'],
+};
+/** Packages and built-ins with one home. */
+const homes: readonly (readonly [RegExp, string])[] = [
+  [/^piscina$/, 'thread'],
+  [/^node:worker_threads$/, 'thread'],
+  [/^@kubernetes\/client-node$/, 'kube'],
+  [/^yaml$/, 'kube'],
+  [/^valibot$/, 'proxier'],
+  [/^commander$/, 'cli'],
+  [/^ipaddr\.js$/, 'address'],
+  [/\.node$/, 'kernel'],
+];
+/** model and plan are pure. */
+const impure = /^node:|^\.\.\/(kernel|kube|thread)\//;
+
+interface ImportLine {
+  readonly file: string;
+  readonly room: string;
+  readonly specifier: string;
+}
+
+function importLines(): ImportLine[] {
+  const lib = join(root, 'lib');
+  return readdirSync(lib, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .flatMap((name) => {
+      const text = readFileSync(join(lib, name), 'utf8');
+      return [
+        ...text.matchAll(/^\s*(?:import|export)\b[^'"`;]*?from\s+'([^']+)'|\bimport\('([^']+)'\)|^import '([^']+)'/gm),
+      ].map((match) => ({
+        file: name,
+        room: roomOf(name),
+        specifier: match[1] ?? match[2] ?? match[3] ?? '',
+      }));
+    });
+}
+
+function roomOf(path: string): string {
+  return (path.split('/')[0] ?? '').replace(/\.ts$/, '');
+}
+
+test('imports go one way', () => {
+  const lines = importLines();
+  assert.ok(lines.length > 50, 'the scan found no imports: is the pattern still right?');
+  const wrong = lines
+    .filter((line) => line.specifier.startsWith('.'))
+    .filter((line) => {
+      const target = roomOf(relative(join(root, 'lib'), join(root, 'lib', dirname(line.file), line.specifier)));
+      if (target === line.room) return false;
+      if (leaves.includes(target) && !leaves.includes(line.room)) return false;
+      return !(allowed[line.room] ?? []).includes(target);
+    });
+  assert.deepEqual(wrong, []);
+});
+
+test('each package has one home', () => {
+  const wrong = importLines().filter((line) =>
+    homes.some(([pattern, home]) => pattern.test(line.specifier) && line.room !== home && line.room !== 'testing'),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test('model and plan are pure', () => {
+  const wrong = importLines().filter((line) => ['model', 'plan'].includes(line.room) && impure.test(line.specifier));
+  assert.deepEqual(wrong, []);
+});
