@@ -11,7 +11,8 @@ export function formatReport(report: SyncReport): string {
       ` (${report.draining} draining); ${report.foreign} foreign, ${report.contested} contested`,
     ...report.failures.map(
       ({ operation, object, error }) =>
-        `failed: ${operation === '' ? object : operation}: ${error.message} (${error.code})`,
+        // A command names its object; what is no command (rules, sysctls, sets that stay as they are) does not.
+        `failed: ${operation.includes(' ') ? operation : object}: ${error.message} (${error.code})`,
     ),
     ...(report.unknown === 0 ? [] : [`${report.unknown} operations without an answer: their outcome is unknown`]),
   ];

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 
 export interface ExecResult {
-  /** Exit status; -1 when killed by a signal or the time limit. */
+  /** Exit status; -1 when killed by a signal, the time limit or the caller. */
   readonly status: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -14,12 +14,19 @@ const OUTPUT_LIMIT_BYTES = 256 * 1024 * 1024;
 /** System programs live in sbin, which the PATH of a service often lacks. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`;
 
-/** Never rejects: a program that is missing, fails or takes longer than `timeoutMs` is a result. */
+/**
+ * Never rejects: a program that is missing, fails or takes longer than `timeoutMs` is a result. When `signal` is aborted the program is
+ * killed, or not started at all; either way the promise resolves once it has ended, so that nothing of it follows.
+ */
 export function exec(
   program: string,
   args: readonly string[],
-  options: { readonly input?: string; readonly timeoutMs: number },
+  options: { readonly input?: string; readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
 ): Promise<ExecResult> {
+  const { signal } = options;
+  if (signal?.aborted === true) {
+    return Promise.resolve({ status: -1, stdout: '', stderr: `${program} was not started: stopping`, missing: false });
+  }
   return new Promise((resolve) => {
     const child = execFile(
       program,
@@ -32,6 +39,7 @@ export function exec(
         env: { ...process.env, PATH, LC_ALL: 'C' },
       },
       (error, stdout, stderr) => {
+        signal?.removeEventListener('abort', kill);
         const code = error === null ? 0 : error.code;
         resolve({
           status: typeof code === 'number' ? code : -1,
@@ -41,6 +49,9 @@ export function exec(
         });
       },
     );
+    // Not execFile's own `signal`: that one answers before the program has ended.
+    const kill = (): void => void child.kill('SIGKILL');
+    signal?.addEventListener('abort', kill, { once: true });
     // A program that ends before it read its input gives EPIPE here; its exit status tells the story.
     child.stdin?.on('error', () => {});
     child.stdin?.end(options.input ?? '');

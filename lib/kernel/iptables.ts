@@ -12,15 +12,20 @@ export type IptablesBackend = 'legacy' | 'nft';
 export interface Iptables {
   readonly backend: IptablesBackend;
   /** `iptables-save` text of all tables of a family. */
-  save(family: IpFamily): Promise<string>;
-  /** Applies `iptables-restore --noflush` input: atomic per table; chains that it does not name stay. Throws ERR_IPTABLES. */
-  restore(family: IpFamily, text: string): Promise<void>;
+  save(family: IpFamily, signal?: AbortSignal): Promise<string>;
+  /**
+   * Applies `iptables-restore --noflush` input: atomic per table; chains that it does not name stay. Throws ERR_IPTABLES, also when
+   * `signal` is aborted: the tool is killed then, and has ended when this rejects.
+   */
+  restore(family: IpFamily, text: string, signal?: AbortSignal): Promise<void>;
 }
 
 export interface IptablesOptions {
   /** `auto`: the backend that holds KUBE chains, else the one that `iptables` stands for, else the one that works. */
   readonly backend: IptablesBackend | 'auto';
   readonly families: readonly IpFamily[];
+  /** Kills the tools that are asked meanwhile. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A restore waits up to 5 s for the lock of legacy iptables; a save of 50,000 rules takes about a second. */
@@ -38,18 +43,19 @@ class IptablesTools implements Iptables {
     this.backend = backend;
   }
 
-  async save(family: IpFamily): Promise<string> {
+  async save(family: IpFamily, signal?: AbortSignal): Promise<string> {
     const program = `${tool[family]}-${this.backend}-save`;
-    const result = await exec(program, [], { timeoutMs: TIMEOUT_MS });
+    const result = await exec(program, [], { timeoutMs: TIMEOUT_MS, signal });
     if (result.status !== 0) throw failure(program, result);
     return result.stdout;
   }
 
-  async restore(family: IpFamily, text: string): Promise<void> {
+  async restore(family: IpFamily, text: string, signal?: AbortSignal): Promise<void> {
     const program = `${tool[family]}-${this.backend}-restore`;
     const result = await exec(program, ['--noflush', '-w', String(LOCK_SECONDS)], {
       input: text,
       timeoutMs: TIMEOUT_MS,
+      signal,
     });
     if (result.status !== 0) throw failure(program, result, text);
   }
@@ -73,8 +79,8 @@ function failure(program: string, result: ExecResult, input?: string): ProxierEr
  */
 export async function detectIptables(options: IptablesOptions & { readonly probe?: boolean }): Promise<Iptables> {
   const held: Record<IptablesBackend, boolean> = {
-    legacy: await holdsKubeChains('legacy', options.families),
-    nft: await holdsKubeChains('nft', options.families),
+    legacy: await holdsKubeChains('legacy', options),
+    nft: await holdsKubeChains('nft', options),
   };
   if (held.legacy && held.nft) throw conflict();
   if (options.backend !== 'auto') {
@@ -84,12 +90,12 @@ export async function detectIptables(options: IptablesOptions & { readonly probe
   }
   if (held.legacy) return new IptablesTools('legacy');
   if (held.nft) return new IptablesTools('nft');
-  const first = await defaultBackend();
+  const first = await defaultBackend(options.signal);
   if (options.probe !== true) return new IptablesTools(first);
   const second = first === 'nft' ? 'legacy' : 'nft';
   const reasons: string[] = [];
   for (const backend of [first, second] as const) {
-    const reason = await probe(backend);
+    const reason = await probe(backend, options.signal);
     if (reason === undefined) return new IptablesTools(backend);
     reasons.push(`${backend}: ${reason}`);
   }
@@ -110,11 +116,14 @@ function conflict(wanted?: IptablesBackend): ProxierError {
   );
 }
 
-async function holdsKubeChains(backend: IptablesBackend, families: readonly IpFamily[]): Promise<boolean> {
+async function holdsKubeChains(
+  backend: IptablesBackend,
+  { families, signal }: Pick<IptablesOptions, 'families' | 'signal'>,
+): Promise<boolean> {
   for (const family of families) {
     // Asking legacy iptables about a table loads its module and so creates the table: look whether there is one first.
     if (backend === 'legacy' && !hasLegacyTables(family)) continue;
-    const result = await exec(`${tool[family]}-${backend}-save`, [], { timeoutMs: TIMEOUT_MS });
+    const result = await exec(`${tool[family]}-${backend}-save`, [], { timeoutMs: TIMEOUT_MS, signal });
     if (result.status === 0 && kubeChain.test(result.stdout)) return true;
   }
   return false;
@@ -129,18 +138,19 @@ function hasLegacyTables(family: IpFamily): boolean {
   }
 }
 
-async function defaultBackend(): Promise<IptablesBackend> {
-  const version = await exec('iptables', ['-V'], { timeoutMs: TIMEOUT_MS });
+async function defaultBackend(signal: AbortSignal | undefined): Promise<IptablesBackend> {
+  const version = await exec('iptables', ['-V'], { timeoutMs: TIMEOUT_MS, signal });
   return version.status === 0 && version.stdout.includes('nf_tables') ? 'nft' : 'legacy';
 }
 
 /** Undefined = works; otherwise why not. IPv4 stands for both families. */
-async function probe(backend: IptablesBackend): Promise<string | undefined> {
+async function probe(backend: IptablesBackend, signal: AbortSignal | undefined): Promise<string | undefined> {
   const program = `iptables-${backend}-restore`;
   for (const body of [':IPVS-PROXIER-PROBE - [0:0]', '-X IPVS-PROXIER-PROBE']) {
     const result = await exec(program, ['--noflush', '-w', String(LOCK_SECONDS)], {
       input: `*nat\n${body}\nCOMMIT\n`,
       timeoutMs: TIMEOUT_MS,
+      signal,
     });
     if (result.status !== 0)
       return result.missing ? `${program} is not installed` : result.stderr.trim().split('\n')[0];

@@ -1,13 +1,13 @@
 /** What to write so that `applied` becomes `desired`, in the order of design.md. */
 import { familyOf, fullPrefix } from '../address.ts';
 import type { Operation } from '../operations.ts';
-import type { Destination, IpAddress, LinkAddress, SetEntry, SetRef } from '../types.ts';
+import type { Destination, IpAddress, IpFamily, LinkAddress, SetEntry, SetRef } from '../types.ts';
 import type { DirtyObjects } from './dirty.ts';
 import { addressObject, destinationObject, entryObject, type ObjectId, serviceObject } from './object-id.ts';
 import { additionPhase, type Phase, phaseOrder, removalPhase } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
-import { boundSetOf } from './sets.ts';
-import type { KernelState, ServiceId, ServiceNode, SetName } from './state.ts';
+import { boundSetOf, setIdOf } from './sets.ts';
+import { type KernelState, type ServiceId, type ServiceNode, type SetName, serviceFamily } from './state.ts';
 import { Withheld } from './withheld.ts';
 
 export interface Change {
@@ -26,6 +26,11 @@ export interface DifferenceOptions {
   readonly untouchable: ReadonlySet<ServiceId>;
   /** Objects in back-off: left out of this round, with what must not be there without them. */
   readonly hold?: ReadonlySet<ObjectId>;
+  /**
+   * Families whose static rules are not known to be in place: no frontend of theirs appears and none is taken away; the destinations of
+   * those that are there follow, with what qualifies them.
+   */
+  readonly closed?: ReadonlySet<IpFamily>;
 }
 
 /**
@@ -91,6 +96,8 @@ class Round {
     const known = this.#applied.services.get(id);
     if (this.#withheld.service(id)) return;
     const object = serviceObject(id);
+    const appearsOrGoes = wanted === undefined || known === undefined;
+    if (appearsOrGoes && this.#isClosed(wanted ?? known)) return;
     if (wanted === undefined) {
       if (known === undefined || !this.#options.mayRemove || !this.#isProxied(known)) return;
       this.#add('remove virtual service', object, { verb: 'remove-service', key: known.service.key });
@@ -114,19 +121,23 @@ class Round {
       const phase = additionPhase(set, entry, this.#applied);
       // Remote destinations that are not wanted any more would lose their SNAT: they cannot be drained yet.
       if (phase === 'add exemption' && !mayRemove) return;
+      const follows = phase === 'add exemption' || setIdOf(set)?.id === 'LOOP-BACK';
+      if (!follows && this.#isClosedSet(set)) return;
       if (this.#withheld.addition(set, entry)) return;
       this.#add(phase, object, { verb: 'add-entry', set: setRef(set), entry });
       return;
     }
     if (!mayRemove || !this.#desired.sets.has(set) || this.#withheld.tupleRemoval(set, entry)) return;
     if (this.#isHeldBoundEntry(set, entry)) return;
-    this.#add(removalPhase(set, entry, this.#desired), object, { verb: 'remove-entry', set: setRef(set), entry });
+    const phase = removalPhase(set, entry, this.#desired);
+    if (phase !== 'remove exemption' && this.#isClosedSet(set)) return;
+    this.#add(phase, object, { verb: 'remove-entry', set: setRef(set), entry });
   }
 
   address(address: IpAddress): void {
     const isWanted = this.#desired.addresses.has(address);
     const isThere = this.#applied.addresses.has(address);
-    if (isWanted === isThere) return;
+    if (isWanted === isThere || this.#options.closed?.has(familyOf(address)) === true) return;
     const { link, mayRemove } = this.#options;
     const object = addressObject(address);
     if (isWanted) {
@@ -165,6 +176,15 @@ class Round {
       const drained = { ...destination, weight: 0 };
       this.#add('drain destination', object, { verb: 'update-destination', key, destination: drained });
     }
+  }
+
+  #isClosed(node: ServiceNode | undefined): boolean {
+    return node !== undefined && this.#options.closed?.has(serviceFamily(node.service.key)) === true;
+  }
+
+  #isClosedSet(set: SetName): boolean {
+    const family = setIdOf(set)?.family;
+    return family !== undefined && this.#options.closed?.has(family) === true;
   }
 
   #isProxied(node: ServiceNode): boolean {

@@ -20,7 +20,11 @@ export function ruleChanges(saved: string, wanted: RuleSet): string | undefined 
 }
 
 function tableChanges(saved: SavedTable | undefined, wanted: RuleTable): string | undefined {
-  const differing = [...wanted.chains].filter(([name, rules]) => !sameLines(saved?.chains.get(name), rules));
+  const differing = [...wanted.chains].filter(([name, rules]) => {
+    const there = saved?.chains.get(name);
+    const stays = wanted.provisional?.has(name) === true && there !== undefined && there.length > 0;
+    return !stays && !sameLines(there, rules);
+  });
   const missing = wanted.jumps.filter((jump) => !saved?.chains.get(chainOf(jump))?.includes(jump));
   if (differing.length === 0 && missing.length === 0) return undefined;
   return [

@@ -12,6 +12,8 @@ export interface RuleTable {
   readonly chains: ReadonlyMap<string, readonly RuleLine[]>;
   /** Rules of built-in chains that lead to ours, in the order in which they are inserted, each at the top of its chain. */
   readonly jumps: readonly RuleLine[];
+  /** Chains whose rules are a guess: written where there are none, otherwise left as they are. */
+  readonly provisional?: ReadonlySet<string>;
 }
 
 export interface RuleSet {

@@ -25,8 +25,8 @@ export interface RuleOptions {
     | { readonly mode: 'NodeCIDR' }
     | { readonly mode: 'BridgeInterface'; readonly bridge: string }
     | { readonly mode: 'InterfaceNamePrefix'; readonly prefix: string };
-  /** The Node's pod CIDRs, canonical; only mode `NodeCIDR` looks at them. */
-  readonly podCIDRs: readonly string[];
+  /** The Node's pod CIDRs, canonical; only mode `NodeCIDR` looks at them. Undefined = the Node is not known (yet). */
+  readonly podCIDRs: readonly string[] | undefined;
 }
 
 export function staticRules(family: IpFamily, options: RuleOptions): RuleSet {
@@ -72,6 +72,7 @@ function natTable(family: IpFamily, options: RuleOptions): RuleTable {
       jump('PREROUTING', 'kubernetes service portals', 'KUBE-SERVICES'),
       jump('POSTROUTING', 'kubernetes postrouting rules', 'KUBE-POSTROUTING'),
     ],
+    provisional: new Set(awaitsNode(options) ? ['KUBE-SERVICES'] : []),
   };
 }
 
@@ -154,13 +155,18 @@ function clusterIpMatch(family: IpFamily, options: RuleOptions): string {
   return `${elsewhere} ${match.explained('CLUSTER-IP', 'dst,dst')}`;
 }
 
+/** What tells local traffic from other is not known: rules that are there say it better than a guess (a restart, a Node made anew). */
+export function awaitsNode({ masqueradeAll, detectLocal, podCIDRs }: RuleOptions): boolean {
+  return !masqueradeAll && detectLocal.mode === 'NodeCIDR' && podCIDRs === undefined;
+}
+
 function notLocal(family: IpFamily, options: RuleOptions): string | undefined {
   const { detectLocal } = options;
   switch (detectLocal.mode) {
     case 'ClusterCIDR':
       return notFrom(family, detectLocal.cidrs);
     case 'NodeCIDR':
-      return notFrom(family, options.podCIDRs);
+      return notFrom(family, options.podCIDRs ?? []);
     case 'BridgeInterface':
       return `! -i ${detectLocal.bridge}`;
     case 'InterfaceNamePrefix':

@@ -58,12 +58,24 @@ export class Withheld {
     return this.addition(set, address) || (!isProtected && this.#hold.has(entryObject(set, address)));
   }
 
-  /** The tuple of a virtual service that should be gone and could not be removed: it is what says that it is ours. */
+  /** The tuple or node port of a virtual service that should be gone and could not be removed: it is what says that it is ours. */
   tupleRemoval(set: SetName, entry: SetEntry): boolean {
-    const known = setIdOf(set)?.id;
-    if (this.#hold.size === 0 || known === undefined || !isTupleSet(known)) return false;
+    const known = setIdOf(set);
+    if (this.#hold.size === 0 || known === undefined) return false;
+    const { id, family } = known;
     const service = serviceOfTuple(entry);
-    return service !== undefined && this.#hold.has(`service ${service}`) && !this.#desired.services.has(service);
+    if (service !== undefined) {
+      return (isTupleSet(id) || id === 'NODE-PORT-SCTP-HASH') && this.#isLeftOver(service);
+    }
+    if (id !== 'NODE-PORT-TCP' && id !== 'NODE-PORT-UDP') return false;
+    const start = `${id === 'NODE-PORT-UDP' ? 'udp' : 'tcp'} ${family === 'IPv6' ? '[' : ''}`;
+    return some(this.#applied.services.keys(), (name) => {
+      return name.startsWith(start) && name.endsWith(`:${entry}`) && this.#isLeftOver(name);
+    });
+  }
+
+  #isLeftOver(service: ServiceId): boolean {
+    return this.#hold.has(`service ${service}`) && !this.#desired.services.has(service);
   }
 
   #exists(service: ServiceId): boolean {

@@ -9,9 +9,10 @@ import { assessHealth, type FailingObject, noteFailures, type ProxierHealth } fr
 import type { InstanceLock } from './instance-lock.ts';
 import { type Intake, problemObject } from './intake.ts';
 import type { ResolvedOptions } from './options-schema.ts';
-import { otherProxierError } from './other-proxiers.ts';
+import { type Claim, otherProxierError } from './other-proxiers.ts';
 import { Pump, type ReconcileHost } from './pump.ts';
 import { sumReports } from './reports.ts';
+import { untilAborted } from './until-aborted.ts';
 
 export interface EngineOptions {
   readonly options: ResolvedOptions;
@@ -107,7 +108,8 @@ export class Engine {
   }
 
   async #claim(): Promise<void> {
-    const { lock, others } = await this.#dependencies.claimNode();
+    const claim = this.#dependencies.claimNode();
+    const { lock, others } = await (this.#options.ignoreOtherProxiers ? claim.catch(unknownClaim) : claim);
     this.#lock = lock;
     if (others.length === 0) return;
     const error = otherProxierError(others);
@@ -123,17 +125,17 @@ export class Engine {
   }
 
   /** Waits for the first pass if that is still to come. */
-  async plan(against: PlanResult['against'], timeoutMs: number): Promise<PlanResult> {
+  async plan(against: PlanResult['against'], timeoutMs: number, signal: AbortSignal): Promise<PlanResult> {
     let cancel = (): void => {};
     const late = new Promise<never>((_resolve, reject) => {
       cancel = this.#dependencies.clock.after(timeoutMs, () => reject(this.#intake.unsyncedError(timeoutMs)));
     });
     try {
-      await Promise.race([this.#ready, late]);
+      await untilAborted(Promise.race([this.#ready, late]), signal, 'the plan');
     } finally {
       cancel();
     }
-    return this.#running().plan(against);
+    return untilAborted(this.#running().plan(against), signal, 'the plan');
   }
 
   settled(): Promise<void> {
@@ -274,6 +276,12 @@ export class Engine {
     this.#log.debug({ source, resource, state, attempt, ...code }, `${resource} ${state}`);
     this.#emitter.emit('connection', { source, ...connection });
   }
+}
+
+/** For who starts anyway. */
+function unknownClaim(error: unknown): Claim {
+  if (!(error instanceof ProxierError) || error.code !== 'ERR_OTHER_PROXIER') throw error;
+  return { lock: undefined, others: [`perhaps another ipvs-proxier (${error.message})`] };
 }
 
 function stoppedError(): ProxierError {

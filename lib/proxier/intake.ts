@@ -17,7 +17,8 @@ const KEPT_PROBLEMS = 3;
 export class Intake {
   readonly store: RecordStore;
   readonly #sources: readonly Source[];
-  #observer: IntakeObserver = { onChange() {}, onProblem() {}, onConnection() {} };
+  /** Plans before the run, and the run. */
+  readonly #observers = new Set<IntakeObserver>();
   readonly #stopping = new AbortController();
   readonly #sinks: StoreSink[] = [];
   /** What sources said about themselves or their files, newest last. */
@@ -30,19 +31,18 @@ export class Intake {
     this.#sources = sources;
     this.store = new RecordStore({
       nodeName,
-      onChange: () => this.#observer.onChange(),
+      onChange: () => {
+        for (const observer of this.#observers) observer.onChange();
+      },
       onProblem: (source, problem) => this.#troubled(source, problem),
       onConnection: (source, connection) => this.#connected(source, connection),
     });
   }
 
-  /**
-   * Starts the sources, or, when a plan started them before, hands them over to another observer, who is told at once that there
-   * is something to take.
-   */
+  /** Starts the sources, or, when somebody else did, tells the observer at once that there is something to take. */
   start(observer: IntakeObserver): Promise<void> {
-    this.#observer = observer;
     if (this.#stopped !== undefined) return Promise.reject(new ProxierError('ERR_CLOSED', 'the sources are stopped'));
+    this.#observers.add(observer);
     if (this.#started !== undefined) observer.onChange();
     this.#started ??= this.#start();
     return this.#started;
@@ -53,6 +53,11 @@ export class Intake {
     const starts = this.#sources.map((source) => ({ source, sink: this.store.sinkFor(source) }));
     this.#sinks.push(...starts.map(({ sink }) => sink));
     await Promise.all(starts.map(async ({ source, sink }) => source.start(sink, this.#stopping.signal)));
+  }
+
+  /** The observer hears no more. */
+  leave(observer: IntakeObserver): void {
+    this.#observers.delete(observer);
   }
 
   /** Resolves when nothing of any source runs any more. Idempotent. */
@@ -76,7 +81,7 @@ export class Intake {
     }));
   }
 
-  /** What is not listed yet and why, for the message of a time-out. */
+  /** What did not come in time, and why: the lists, or, when all are there, the pass after them. */
   unsyncedError(timeoutMs: number): ProxierError {
     const troubles = [...this.#connections].flatMap(([name, connections]) =>
       [...connections.values()].flatMap(({ resource, error }) =>
@@ -85,10 +90,12 @@ export class Intake {
     );
     const reasons = [...troubles, ...this.#problems];
     const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
-    return new ProxierError(
-      'ERR_TIMEOUT',
-      `the first list of ${this.store.unsynced.join(', ')} did not arrive within ${timeoutMs} ms${why}`,
-    );
+    const { unsynced } = this.store;
+    const what =
+      unsynced.length === 0
+        ? 'the first complete pass was not made'
+        : `the first list of ${unsynced.join(', ')} did not arrive`;
+    return new ProxierError('ERR_TIMEOUT', `${what} within ${timeoutMs} ms${why}`);
   }
 
   #troubled(source: string, problem: SourceProblem): void {
@@ -96,7 +103,7 @@ export class Intake {
       this.#problems.push(`${problemObject(source, problem)}: ${problem.message}`);
       if (this.#problems.length > KEPT_PROBLEMS) this.#problems.shift();
     }
-    this.#observer.onProblem(source, problem);
+    for (const observer of this.#observers) observer.onProblem(source, problem);
   }
 
   /** The error of the last attempt stays until there is a connection: while the next one is under way it is still the reason. */
@@ -105,7 +112,7 @@ export class Intake {
     const last = connection.state === 'listing' ? known.get(connection.resource)?.error : undefined;
     const kept = last === undefined ? connection : { error: last, ...connection };
     this.#connections.set(source, known.set(connection.resource, kept));
-    this.#observer.onConnection(source, connection);
+    for (const observer of this.#observers) observer.onConnection(source, connection);
   }
 }
 

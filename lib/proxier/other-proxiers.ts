@@ -26,7 +26,11 @@ export interface Claim {
   readonly others: readonly string[];
 }
 
-/** Takes the instance lock, and looks for a kube-proxy. Never rejects for what it cannot see. */
+/**
+ * Takes the instance lock, and looks for a kube-proxy; one that cannot be seen is none.
+ *
+ * @throws ProxierError ERR_OTHER_PROXIER when the lock cannot be asked about.
+ */
 export async function claimNode(surroundings: ProxierSurroundings = thisNode): Promise<Claim> {
   const [lock, kubeProxy] = await Promise.all([
     process.platform === 'linux' ? takeInstanceLock(surroundings.lockName) : undefined,

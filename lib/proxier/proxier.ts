@@ -15,6 +15,8 @@ import { planOnce } from './plan-once.ts';
 export interface PlanOptions {
   /** The longest wait for the first complete lists, in ms. Default 30,000. 0: they must be there already. */
   readonly timeoutMs?: number;
+  /** Calls the plan off: it rejects with ERR_CLOSED. */
+  readonly signal?: AbortSignal;
 }
 
 /** A proxier at work. Disposing it stops it: `await using proxier = await new Proxier(options).run()`. */
@@ -49,6 +51,7 @@ export class Proxier implements AsyncDisposable {
   #engine: Engine | undefined;
   /** The embedder's own sources deliver only once: what a plan has read of them is kept for the run. */
   #keptIntake: Intake | undefined;
+  readonly #stopping = new AbortController();
 
   /** @throws InvalidArgumentError at once for options that cannot be. Nothing is read or opened before `plan` or `run`. */
   constructor(options: ProxierOptions);
@@ -83,7 +86,8 @@ export class Proxier implements AsyncDisposable {
    * and closes everything again (but keeps sources that were given as objects for `run()`).
    *
    * @param against `kernel` (default): what is missing or wrong there now. `empty`: everything; needs no privileges and no addon.
-   * @throws ProxierError ERR_TIMEOUT when the sources' first lists do not arrive; what the sources or the kernel refuse.
+   * @throws ProxierError ERR_TIMEOUT when the sources' first lists do not arrive; ERR_CLOSED when it is called off, or the proxier stopped;
+   * what the sources or the kernel refuse.
    */
   async plan(against: PlanResult['against'] = 'kernel', options: PlanOptions = {}): Promise<PlanResult> {
     const { timeoutMs = DEFAULT_PLAN_TIMEOUT_MS } = options;
@@ -93,7 +97,12 @@ export class Proxier implements AsyncDisposable {
     if (!Number.isInteger(timeoutMs) || timeoutMs < 0) {
       throw new InvalidArgumentError('timeoutMs', `${String(timeoutMs)} is not a whole number from 0`);
     }
-    if (this.#engine?.isStopped === false) return this.#engine.plan(against, timeoutMs);
+    if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
+      throw new InvalidArgumentError('signal', 'is no AbortSignal');
+    }
+    const signal = this.#endOf(options.signal);
+    if (signal.aborted) throw new ProxierError('ERR_CLOSED', 'the plan was called off', { cause: signal.reason });
+    if (this.#engine?.isStopped === false) return this.#engine.plan(against, timeoutMs, signal);
     const intake = this.#takeIntake();
     try {
       return await planOnce({
@@ -111,6 +120,7 @@ export class Proxier implements AsyncDisposable {
         },
         against,
         timeoutMs,
+        signal,
       });
     } finally {
       if (intake !== this.#keptIntake) await intake.stop();
@@ -125,6 +135,7 @@ export class Proxier implements AsyncDisposable {
    * ERR_SCHEDULER_UNKNOWN, ERR_ADDON, ERR_IPTABLES_CONFLICT, ERR_KUBE_CONFIG, ERR_MANIFEST, …; ERR_CLOSED when stopped meanwhile.
    */
   async run(): Promise<ProxierHandle> {
+    if (this.#stopping.signal.aborted) throw new ProxierError('ERR_CLOSED', 'this Proxier was stopped: make a new one');
     if (this.#engine !== undefined) {
       throw new ProxierError('ERR_CLOSED', 'this Proxier was run before: make a new one');
     }
@@ -144,14 +155,21 @@ export class Proxier implements AsyncDisposable {
     return this.#engine?.health();
   }
 
-  /** The same as the handle's; ends a `run()` that still waits, with ERR_CLOSED. Idempotent. */
+  /** The same as the handle's; ends a `run()` or a `plan()` that still waits, and refuses later ones, with ERR_CLOSED. Idempotent. */
   async stop(): Promise<void> {
+    this.#stopping.abort();
     await this.#engine?.stop();
     await this.#keptIntake?.stop();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  /** What ends a plan: whoever asked for it, the proxier's signal, `stop`. */
+  #endOf(signal: AbortSignal | undefined): AbortSignal {
+    const signals = [signal, this.#options.signal, this.#stopping.signal];
+    return AbortSignal.any(signals.filter((each) => each !== undefined));
   }
 
   #takeIntake(): Intake {
@@ -209,7 +227,7 @@ class RunningProxier implements ProxierHandle {
   }
 
   stop(): Promise<void> {
-    return this.#engine.stop();
+    return this.#proxier.stop();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

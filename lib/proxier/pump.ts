@@ -1,7 +1,13 @@
 /**
- * Moves records to the reconciler, one message at a time: the first change goes at once, what arrives while it is written is the next
- * round. Also keeps the reconciler's appointments (`wakeInMs`), which may take as long as iptables does and so run beside the
- * records, and gives a new worker what the old one knew.
+ * Moves records to the reconciler, keeps its appointments (`wakeInMs`: ticks), and asks it what others want to know. The rules:
+ *
+ * - Records go in rounds, one message at a time. A round is all that waits when it begins; what arrives meanwhile is the next round. The
+ *   first change goes at once, the next round `minSyncPeriodMs` after the end of the last one, or at once when somebody waits for it.
+ * - A tick that is due, and whatever was asked for once the rounds it came after have gone, begins before the next message of records does. It may
+ *   take as long as iptables does and so runs beside the records, one at a time, in turns when both are due: however fast records or
+ *   questions come, nothing starves.
+ * - When it is unknown what the reconciler has (its worker was replaced, or records failed) a snapshot of everything goes first. What
+ *   is asked for makes it be tried at once, and is refused with the error when that fails: nobody waits for ever.
  */
 import { ProxierError } from '../errors.ts';
 import type { PlanResult, ReconcileReply, ReconcileRequest, SyncReport } from '../reconcile/protocol.ts';
@@ -14,9 +20,8 @@ export type ReconcileHost = Host<ReconcileRequest, ReconcileReply>;
 /** The part of a record store that the pump reads. */
 export interface RecordFeed {
   readonly allSynced: boolean;
-  /** How many records wait to be taken. */
-  readonly pending: number;
-  takePending(max: number): readonly ObjectRecord[];
+  /** All that waits, which then waits no longer. */
+  takePending(): readonly ObjectRecord[];
   /** Everything there is; pending records stay pending. */
   snapshot(): readonly ObjectRecord[];
 }
@@ -45,27 +50,37 @@ const MAX_RECORDS = 2000;
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 30_000;
 
-/** Something asked for from outside; its turn comes when all records handed in before it have gone. */
+/** Something asked for from outside. */
 interface Waiter {
+  /** The number of the round that takes the last record handed in before it. */
+  readonly round: number;
   run(): Promise<void>;
   reject(error: unknown): void;
 }
 
 export class Pump {
   readonly #options: PumpOptions;
+  /** In the order they came, so with rising rounds. */
   readonly #waiters: Waiter[] = [];
   #phase: 'new' | 'running' | 'stopped' = 'new';
-  #rounds: Promise<void> | undefined;
-  /** Woken while rounds were under way: look once more when they end. */
+  #running: Promise<void> | undefined;
+  /** Woken while messages were under way: look once more when they end. */
   #again = false;
   /** A tick, or something asked for: at most one, beside the records. */
   #beside: Promise<void> | undefined;
+  /** The last of them was asked for: a tick that is due has the next turn. */
+  #tickHasTurn = false;
   #cancelTimer: () => void = () => {};
+  /** Something is new since the last round began. */
   #dirty = false;
   #lost = false;
   #snapshotDue = false;
-  /** Messages of a snapshot that is under way. */
-  #snapshot: RecordMessage[] = [];
+  /** What is left to be sent of a round or a snapshot. */
+  #messages: RecordMessage[] = [];
+  /** It is unknown what the reconciler has, until a whole snapshot has been sent. */
+  #unknown = false;
+  /** How many rounds have begun. */
+  #round = 0;
   /** The reconciler knows that every source has synced. */
   #syncedSent = false;
   #tickAtMs: number | undefined;
@@ -102,10 +117,11 @@ export class Pump {
   /** The reconciler's state was lost: it reads the kernel again, and gets all records again. */
   restarted(): void {
     this.#lost = true;
+    this.#unknown = true;
     this.#wake();
   }
 
-  /** A full pass now. Rejects when it could not be made. */
+  /** A full pass now. Rejects when it could not be made, or when the reconciler cannot be told what must go before it. */
   resync(): Promise<SyncReport> {
     return this.#ask(async () => {
       const reply = await this.#options.host.call({ kind: 'resync', nowMs: this.#now() });
@@ -132,28 +148,34 @@ export class Pump {
   async stop(): Promise<void> {
     this.#phase = 'stopped';
     this.#cancelTimer();
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(closedError());
-    await Promise.all([this.#rounds, this.#beside]);
+    this.#refuse(closedError());
+    await Promise.all([this.#running, this.#beside]);
   }
 
   #ask<T>(act: () => Promise<T>): Promise<T> {
     if (this.#phase !== 'running') return Promise.reject(closedError());
     return new Promise<T>((resolve, reject) => {
-      this.#waiters.push({ run: () => act().then(resolve, reject), reject });
+      const round = this.#round + (this.#dirty ? 1 : 0);
+      this.#waiters.push({ round, run: () => act().then(resolve, reject), reject });
+      this.#retryAtMs = 0;
       this.#wake();
     });
   }
 
-  /** Begins rounds unless they are under way. On the next microtask, so that changes handed in together go together. */
+  #refuse(error: ProxierError): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+  }
+
+  /** Looks for work unless that is under way. On the next microtask, so that changes handed in together go together. */
   #wake(): void {
     if (this.#phase !== 'running') return;
     this.#again = true;
-    if (this.#rounds !== undefined) return;
+    if (this.#running !== undefined) return;
     this.#cancelTimer();
-    this.#rounds = Promise.resolve()
+    this.#running = Promise.resolve()
       .then(() => this.#run())
       .finally(() => {
-        this.#rounds = undefined;
+        this.#running = undefined;
         if (this.#again) this.#wake();
         else this.#sleep();
       });
@@ -161,110 +183,125 @@ export class Pump {
 
   async #run(): Promise<void> {
     this.#again = false;
-    for (let round = this.#next(); round !== undefined; round = this.#next()) await round;
+    for (let sent = this.#next(); sent !== undefined; sent = this.#next()) await sent;
   }
 
-  /** The most urgent message of records, under way; undefined = none is due now. Starts what runs beside them when it is due. */
+  /** The next message, under way; undefined = none is due now. Before it begins what is due beside it. */
   #next(): Promise<void> | undefined {
     if (this.#phase !== 'running') return undefined;
     const now = this.#now();
     if (now < this.#retryAtMs) return undefined;
     if (this.#lost) return this.#restart();
-    if (this.#snapshotDue) this.#prepareSnapshot();
-    const piece = this.#snapshot.shift();
-    if (piece !== undefined) return this.#send(piece);
-    if (this.#dirty && (now >= this.#nextRoundMs || this.#waiters.length > 0)) {
-      const message = this.#takePending();
-      if (message !== undefined) return this.#send(message);
-    }
-    if (this.#beside === undefined) this.#startBeside(now);
-    return undefined;
+    if (this.#snapshotDue) this.#beginSnapshot();
+    else if (this.#messages.length === 0 && now >= this.#roundDueMs()) this.#beginRound();
+    if (this.#beside === undefined && !this.#unknown) this.#startBeside(now);
+    const message = this.#messages.shift();
+    return message === undefined ? undefined : this.#send(message);
   }
 
   #startBeside(now: number): void {
-    const waiter = this.#waiters.shift();
     const tickDue = this.#tickAtMs !== undefined && now >= this.#tickAtMs;
+    const waiter = this.#waiterIsDue() && !(tickDue && this.#tickHasTurn) ? this.#waiters.shift() : undefined;
     if (waiter === undefined && !tickDue) return;
+    this.#tickHasTurn = waiter !== undefined;
     this.#beside = (waiter === undefined ? this.#tick() : waiter.run()).finally(() => {
       this.#beside = undefined;
       this.#wake();
     });
   }
 
+  /** The records handed in before it have gone. */
+  #waiterIsDue(): boolean {
+    const round = this.#waiters[0]?.round;
+    return round !== undefined && (this.#messages.length === 0 ? round <= this.#round : round < this.#round);
+  }
+
   /** One timer, for whatever is due first. */
   #sleep(): void {
     if (this.#phase !== 'running') return;
-    const tickAtMs = this.#beside === undefined ? this.#tickAtMs : undefined;
-    const due = [tickAtMs, this.#dirty ? this.#nextRoundMs : undefined, this.#workIsDue() ? 0 : undefined];
-    const first = Math.min(...due.filter((time) => time !== undefined));
-    if (first === Number.POSITIVE_INFINITY) return;
-    const delayMs = Math.max(first, this.#retryAtMs) - this.#now();
+    const dueMs = this.#dueMs();
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    const delayMs = Math.max(dueMs, this.#retryAtMs) - this.#now();
     this.#cancelTimer = this.#options.clock.after(Math.max(0, delayMs), () => this.#wake());
   }
 
-  #workIsDue(): boolean {
-    const waiting = this.#beside === undefined && this.#waiters.length > 0;
-    return this.#lost || this.#snapshotDue || this.#snapshot.length > 0 || waiting;
+  #dueMs(): number {
+    if (this.#lost || this.#snapshotDue || this.#messages.length > 0) return 0;
+    const roundMs = this.#roundDueMs();
+    if (this.#beside !== undefined) return roundMs;
+    return Math.min(roundMs, this.#waiterIsDue() ? 0 : (this.#tickAtMs ?? Number.POSITIVE_INFINITY));
+  }
+
+  #roundDueMs(): number {
+    if (!this.#dirty) return Number.POSITIVE_INFINITY;
+    const isWaitedFor = (this.#waiters.at(-1)?.round ?? 0) > this.#round;
+    const becameSynced = !this.#syncedSent && this.#options.feed.allSynced;
+    return isWaitedFor || becameSynced ? 0 : this.#nextRoundMs;
   }
 
   async #restart(): Promise<void> {
     this.#lost = false;
     this.#tickAtMs = undefined;
+    this.#messages = [];
     this.#snapshotDue = true;
     this.#syncedSent = false;
     try {
       this.#take(await this.#options.host.call({ kind: 'start', nowMs: this.#now() }));
     } catch (error) {
       this.#lost = true;
-      this.#failed(error);
+      this.#recordsFailed(error);
+      this.#refuse(asError(error));
     }
   }
 
-  #takePending(): RecordMessage | undefined {
+  #beginRound(): void {
     const { feed } = this.#options;
-    const records = feed.takePending(MAX_RECORDS);
-    this.#dirty = feed.pending > 0;
-    const allSynced = this.#syncedSent || (feed.allSynced && !this.#dirty);
-    if (records.length > 0 || allSynced !== this.#syncedSent) {
-      this.#sentSinceMs ??= this.#pendingSinceMs;
-      this.#pendingSinceMs = this.#dirty ? this.#now() : undefined;
-      return { records, allSynced };
-    }
+    const records = feed.takePending();
+    const allSynced = this.#syncedSent || feed.allSynced;
+    this.#dirty = false;
+    this.#round += 1;
+    const isEmpty = records.length === 0 && allSynced === this.#syncedSent;
+    this.#sentSinceMs = isEmpty ? undefined : this.#pendingSinceMs;
     this.#pendingSinceMs = undefined;
-    return undefined;
+    if (!isEmpty) this.#messages = roundMessages(records, this.#syncedSent, allSynced);
   }
 
-  #prepareSnapshot(): void {
+  #beginSnapshot(): void {
     const { feed } = this.#options;
     this.#snapshotDue = false;
-    this.#snapshot = snapshotMessages(feed, this.#syncedSent);
+    this.#messages = snapshotMessages(feed, this.#syncedSent);
   }
 
   async #send(message: RecordMessage): Promise<void> {
+    const mends = this.#unknown;
     try {
       const reply = await this.#options.host.call({ kind: 'records', nowMs: this.#now(), message });
       this.#syncedSent = message.allSynced;
-      if (!this.#dirty && this.#snapshot.length === 0) {
-        this.#nextRoundMs = this.#now() + this.#options.minSyncPeriodMs;
-        this.#sentSinceMs = undefined;
-      }
+      if (this.#messages.length === 0) this.#allSent();
       this.#succeeded(reply);
     } catch (error) {
       // Nobody knows how much of it was taken in.
+      this.#unknown = true;
       this.#snapshotDue = true;
-      this.#snapshot = [];
-      this.#failed(error);
+      this.#messages = [];
+      this.#recordsFailed(error);
+      if (mends) this.#refuse(asError(error));
     }
   }
 
+  #allSent(): void {
+    this.#nextRoundMs = this.#now() + this.#options.minSyncPeriodMs;
+    this.#sentSinceMs = undefined;
+    // A worker that was lost meanwhile has nothing of it.
+    this.#unknown = this.#lost;
+  }
+
   async #tick(): Promise<void> {
-    const due = this.#tickAtMs;
     this.#tickAtMs = undefined;
     try {
       this.#succeeded(await this.#options.host.call({ kind: 'tick', nowMs: this.#now() }));
     } catch (error) {
-      this.#tickAtMs = due;
-      this.#failed(error);
+      this.#tickAtMs = this.#now() + this.#failed(error);
     }
   }
 
@@ -278,14 +315,21 @@ export class Pump {
     this.#take(reply);
   }
 
-  #failed(cause: unknown): void {
-    if (this.#phase !== 'running') return;
-    const error = cause instanceof ProxierError ? cause : new ProxierError('ERR_WORKER', String(cause), { cause });
+  /** Nothing else goes before it was tried again. */
+  #recordsFailed(cause: unknown): void {
+    this.#retryAtMs = this.#now() + this.#failed(cause);
+  }
+
+  /** Tells it, and after how many ms it is due again. */
+  #failed(cause: unknown): number {
+    const error = asError(cause);
     const attempts = (this.#failing?.attempts ?? 0) + 1;
     const retryInMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (attempts - 1));
-    this.#failing = { sinceMs: this.#failing?.sinceMs ?? this.#now(), error, attempts };
-    this.#retryAtMs = this.#now() + retryInMs;
-    this.#options.onFailure(error, retryInMs);
+    if (this.#phase === 'running') {
+      this.#failing = { sinceMs: this.#failing?.sinceMs ?? this.#now(), error, attempts };
+      this.#options.onFailure(error, retryInMs);
+    }
+    return retryInMs;
   }
 
   #now(): number {
@@ -293,20 +337,37 @@ export class Pump {
   }
 }
 
+/** A round in pieces. Only the last one says that the sources have synced. */
+function roundMessages(records: readonly ObjectRecord[], syncedBefore: boolean, allSynced: boolean): RecordMessage[] {
+  const pieces = inPieces(records);
+  return pieces.map((piece, index) => ({
+    records: piece,
+    allSynced: index === pieces.length - 1 ? allSynced : syncedBefore,
+  }));
+}
+
 /** A snapshot in pieces. Only the last one says that the sources have synced: before it, what is missing is not gone. */
 export function snapshotMessages(feed: RecordFeed, syncedBefore: boolean): RecordMessage[] {
-  const records = feed.snapshot();
   const { allSynced } = feed;
-  if (records.length <= MAX_RECORDS) return [{ records, snapshot: 'whole', allSynced }];
-  const messages: RecordMessage[] = [];
-  for (let from = 0; from < records.length; from += MAX_RECORDS) {
-    const to = from + MAX_RECORDS;
-    const piece = { records: records.slice(from, to), allSynced: syncedBefore };
-    if (from === 0) messages.push({ ...piece, snapshot: 'begin' });
-    else if (to < records.length) messages.push(piece);
-    else messages.push({ ...piece, snapshot: 'end', allSynced });
-  }
-  return messages;
+  const messages = roundMessages(feed.snapshot(), syncedBefore, allSynced);
+  const last = messages.length - 1;
+  if (last === 0) return messages.map((message) => ({ ...message, snapshot: 'whole' }));
+  return messages.map((message, index) => {
+    if (index === 0) return { ...message, snapshot: 'begin' };
+    return index === last ? { ...message, snapshot: 'end' } : message;
+  });
+}
+
+/** At least one piece, which may be empty. */
+function inPieces(records: readonly ObjectRecord[]): (readonly ObjectRecord[])[] {
+  if (records.length <= MAX_RECORDS) return [records];
+  const pieces: (readonly ObjectRecord[])[] = [];
+  for (let from = 0; from < records.length; from += MAX_RECORDS) pieces.push(records.slice(from, from + MAX_RECORDS));
+  return pieces;
+}
+
+function asError(cause: unknown): ProxierError {
+  return cause instanceof ProxierError ? cause : new ProxierError('ERR_WORKER', String(cause), { cause });
 }
 
 function closedError(): ProxierError {

@@ -2,6 +2,7 @@
 
 import type { Operation } from '../operations.ts';
 import { objectOf } from '../plan/object-id.ts';
+import { sameService } from '../plan/same.ts';
 import type { DestinationId, KernelState, ServiceId, ServiceNode, SetName } from '../plan/state.ts';
 import { destinationId, serviceId } from '../plan/state.ts';
 import type { Destination, IpAddress, SetEntry } from '../types.ts';
@@ -18,6 +19,8 @@ export class AppliedState implements KernelState {
   readonly #sets = new Map<SetName, Set<SetEntry>>();
   readonly #addresses = new Set<IpAddress>();
   readonly #weightless = new Map<ServiceId, Set<DestinationId>>();
+  /** Virtual services whose making was sent and not answered: they may be there. */
+  readonly #attempted = new Map<ServiceId, ServiceNode['service']>();
   #destinations = 0;
 
   /** @param link Name of the VIP device; addresses of other links are nobody's business here. */
@@ -51,6 +54,20 @@ export class AppliedState implements KernelState {
     return this.#weightless.get(id) ?? none;
   }
 
+  /** A virtual service that a read shows is one that this process wrote, or found and adopted. */
+  wrote(id: ServiceId, found: ServiceNode['service']): boolean {
+    const attempted = this.#attempted.get(id);
+    return this.#services.has(id) || (attempted !== undefined && sameService(attempted, found));
+  }
+
+  /** Takes in an operation that was sent, and that may have been carried out or not. */
+  learnUnknown(operation: Operation): void {
+    if (operation.verb !== 'create-service') return;
+    const { service } = operation;
+    const { key } = service;
+    if (!('fwmark' in key)) this.#attempted.set(serviceId(key), { ...service, key });
+  }
+
   /** Takes in an operation that the kernel carried out. */
   learn(operation: Operation): void {
     switch (operation.verb) {
@@ -63,6 +80,7 @@ export class AppliedState implements KernelState {
         const id = serviceId(key);
         const destinations = this.#services.get(id)?.destinations ?? new Map<DestinationId, Destination>();
         this.#services.set(id, { service: { ...service, key }, destinations });
+        this.#attempted.delete(id);
         return;
       }
       case 'remove-service':
@@ -114,6 +132,7 @@ export class AppliedState implements KernelState {
     this.#destinations -= this.#services.get(id)?.destinations.size ?? 0;
     this.#services.delete(id);
     this.#weightless.delete(id);
+    this.#attempted.delete(id);
   }
 
   forgetDestination(id: ServiceId, destination: DestinationId): void {

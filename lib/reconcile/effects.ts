@@ -7,8 +7,8 @@ import type { IpAddress } from '../types.ts';
 export interface ReconcileEffects {
   /** Throws typed errors: no addon, no permission, no IPVS in this kernel. */
   openSession(): KernelSession;
-  /** Finds the backend in use; rejects with ERR_IPTABLES or ERR_IPTABLES_CONFLICT. `probe`: may try by a write which one works. */
-  openIptables(options: { readonly probe: boolean }): Promise<Iptables>;
+  /** Finds the backend in use; rejects with ERR_IPTABLES or ERR_IPTABLES_CONFLICT. `probe`: may try by a write which one works. `signal`: gives up. */
+  openIptables(options: { readonly probe: boolean; readonly signal?: AbortSignal }): Promise<Iptables>;
   readonly sysctls: Sysctls;
   /** Addresses of this host's interfaces that anybody may read; only a plan against nothing asks. */
   interfaceAddresses(): readonly IpAddress[];

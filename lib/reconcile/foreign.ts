@@ -18,7 +18,11 @@ export class ForeignServices {
   readonly #untouchable = new Set<ServiceId>();
   #fwmarks: readonly string[] = [];
   readonly #contested = new Set<ServiceId>();
-  readonly #told = new Set<string>();
+  /** Who has been told about, as foreign and as contested, for as long as they stay so. */
+  readonly #toldForeign = new Set<string>();
+  readonly #toldContested = new Set<ServiceId>();
+  /** Nothing was read yet: what an earlier process wrote is to be told from what others made. */
+  #isNew = true;
 
   constructor(takeOver: boolean) {
     this.#takeOver = takeOver;
@@ -37,23 +41,38 @@ export class ForeignServices {
     return this.#contested.size;
   }
 
+  /** The same knowledge, to try something with. */
+  fork(): ForeignServices {
+    const copy = new ForeignServices(this.#takeOver);
+    copy.#services = new Map(this.#services);
+    copy.#isNew = this.#isNew;
+    return copy;
+  }
+
   /**
-   * Sorts a read of the kernel: what is ours becomes the applied state, the rest is foreign. Ours is what the ledger says, and what
-   * this process wrote itself and still finds.
+   * Sorts a read of the kernel: what is ours becomes the applied state, the rest is foreign. At the first read of a process the ledger
+   * says what is ours. From then on it is what this process adopted or wrote itself: an address that it binds, or a node port it
+   * opens, does not make the virtual services ours that others have there.
+   *
+   * @param written Knows what this process wrote; by default the applied state itself.
    */
-  adopt(observed: Observed, applied: AppliedState): void {
+  adopt(observed: Observed, applied: AppliedState, written: Pick<AppliedState, 'wrote'> = applied): void {
     const ledger = {
       sets: observed.sets,
       vipAddresses: observed.addresses,
       interfaceAddresses: new Set(observed.nodeAddresses),
     };
-    const written = new Set(applied.services.keys());
     const foreign = new Map<ServiceId, ServiceNode>();
     for (const [id, node] of observed.services) {
-      if (written.has(id) || ownershipOf(node.service.key, ledger) === 'ours') applied.putService(id, node);
-      else foreign.set(id, node);
+      const { service } = node;
+      if (written.wrote(id, service) || (this.#isNew && ownershipOf(service.key, ledger) === 'ours')) {
+        applied.putService(id, node);
+      } else {
+        foreign.set(id, node);
+      }
     }
-    for (const id of written) if (!observed.services.has(id)) applied.forgetService(id);
+    this.#isNew = false;
+    for (const id of [...applied.services.keys()]) if (!observed.services.has(id)) applied.forgetService(id);
     for (const name of [...applied.sets.keys()]) if (!observed.sets.has(name)) applied.forgetSet(name);
     for (const [name, entries] of observed.sets) applied.putSet(name, entries);
     applied.putAddresses(observed.addresses);
@@ -62,6 +81,24 @@ export class ForeignServices {
     for (const id of foreign.keys()) this.#untouchable.add(id);
     this.#fwmarks = observed.fwmarks;
     for (const id of this.#contested) if (!foreign.has(id)) this.#contested.delete(id);
+    for (const id of this.#toldContested) if (!foreign.has(id)) this.#toldContested.delete(id);
+    const there = new Set([...foreign.keys(), ...observed.fwmarks]);
+    for (const id of this.#toldForeign) if (!there.has(id)) this.#toldForeign.delete(id);
+  }
+
+  /** Sorts a virtual service that was read back on its own; undefined = it is not there. */
+  sort(id: ServiceId, node: ServiceNode | undefined, applied: AppliedState): void {
+    if (node !== undefined && applied.wrote(id, node.service)) {
+      applied.putService(id, node);
+      return;
+    }
+    applied.forgetService(id);
+    if (node === undefined) {
+      this.#forget(id);
+    } else {
+      this.#services.set(id, node);
+      this.#untouchable.add(id);
+    }
   }
 
   /**
@@ -77,16 +114,14 @@ export class ForeignServices {
       const wanted = desired.services.get(id);
       if (wanted === undefined) {
         this.#contested.delete(id);
-        this.#told.delete(`contested ${id}`);
+        this.#toldContested.delete(id);
       } else if (this.#takeOver || fits(node, wanted)) {
-        this.#services.delete(id);
-        this.#untouchable.delete(id);
+        this.#forget(id);
         adopted.push(id);
-        this.#contested.delete(id);
         applied.putService(id, node);
       } else {
         this.#contested.add(id);
-        if (this.#tell(`contested ${id}`)) {
+        if (tell(this.#toldContested, id)) {
           const message = `${id} is wanted, but somebody else has made a virtual service of that name that differs; it is left as it is. Remove it, or start with takeOver`;
           events.push({ kind: 'contested', service: id, message });
         }
@@ -99,15 +134,23 @@ export class ForeignServices {
   report(): ReconcileEvent[] {
     const uncontested = [...this.#services.keys()].filter((id) => !this.#contested.has(id));
     return [...uncontested, ...this.#fwmarks]
-      .filter((service) => this.#tell(`foreign ${service}`))
+      .filter((service) => tell(this.#toldForeign, service))
       .map((service) => ({ kind: 'foreign', service }));
   }
 
-  #tell(what: string): boolean {
-    if (this.#told.has(what)) return false;
-    this.#told.add(what);
-    return true;
+  #forget(id: ServiceId): void {
+    this.#services.delete(id);
+    this.#untouchable.delete(id);
+    this.#contested.delete(id);
+    this.#toldContested.delete(id);
+    this.#toldForeign.delete(id);
   }
+}
+
+function tell(told: Set<string>, what: string): boolean {
+  if (told.has(what)) return false;
+  told.add(what);
+  return true;
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Operation } from '../operations.ts';
 import { addDirtyEntry, type DirtyObjects } from '../plan/dirty.ts';
 import { addressObject, entryObject, type ObjectId, serviceObject } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
-import { boundSetOf, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
+import { boundSetOf, nodePortSets, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
 import { type ServiceId, type SetName, serviceId } from '../plan/state.ts';
 import type { IpAddress, Protocol, ServiceKey, SetEntry } from '../types.ts';
 
@@ -62,6 +62,8 @@ export function markWithDependents(dirty: DirtyObjects, scope: ObjectScope, plan
       for (const id of tupleSetIds) {
         addDirtyEntry(dirty, setName(id, familyOf(scope.address)), tupleEntry(scope.address, protocol, port));
       }
+      const nodePort = protocol === 'sctp' ? tupleEntry(scope.address, protocol, port) : String(port);
+      addDirtyEntry(dirty, setName(nodePortSets(protocol).all, familyOf(scope.address)), nodePort);
       markPorts(dirty, planner, serviceObject(scope.service));
       return;
     }

@@ -108,13 +108,16 @@ export function holdsEntriesOf(
   return state.type === wanted.type && (wanted.type === 'bitmap:port' || state.family === wanted.family);
 }
 
-/** Reads the objects of these scopes again, and nothing else: what is believed of them is replaced by what is there. */
+/**
+ * Reads the objects of these scopes again, and nothing else: what is believed of entries and addresses is replaced by what is there. The
+ * virtual services among them are returned, undefined for one that is not there: whose they are is not for a read to say.
+ */
 export function readBack(
   session: KernelSession,
   scopes: Iterable<ObjectScope>,
   families: readonly IpFamily[],
   applied: AppliedState,
-): void {
+): ReadonlyMap<ServiceId, ServiceNode | undefined> {
   const services = new Set<ServiceId>();
   const sets = new Set<SetName>();
   let addresses = false;
@@ -123,17 +126,12 @@ export function readBack(
     if (scope.kind === 'entry') sets.add(scope.set);
     if (scope.kind === 'address') addresses = true;
   }
+  const found = new Map<ServiceId, ServiceNode | undefined>([...services].map((id) => [id, undefined]));
   if (services.size > 0) {
-    const found = new Map<ServiceId, ServiceNode>();
     for (const service of readAll(session.services())) {
       const { key } = service;
       if (!isAddressKey(key) || !services.has(serviceId(key))) continue;
       found.set(serviceId(key), readNode(session, { ...service, key }));
-    }
-    for (const id of services) {
-      const node = found.get(id);
-      if (node === undefined) applied.forgetService(id);
-      else applied.putService(id, node);
     }
   }
   for (const name of sets) {
@@ -142,6 +140,7 @@ export function readBack(
     else applied.putSet(name, entries);
   }
   if (addresses) applied.putAddresses(boundAddresses(readAll(session.addresses()), families));
+  return found;
 }
 
 function readEntries(session: KernelSession, name: SetName): readonly SetEntry[] | undefined {

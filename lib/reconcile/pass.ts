@@ -38,6 +38,8 @@ export interface PassRequest {
   readonly nowMs: number;
   readonly tally: Tally;
   readonly events: ReconcileEvent[];
+  /** See `DifferenceOptions.closed`. */
+  readonly closed: ReadonlySet<IpFamily>;
   /** See `StaticChanges.broken`. */
   readonly broken: ReadonlyMap<SetName, string>;
   nowMicros(): number;
@@ -58,7 +60,10 @@ export class DataPlane {
     );
   }
 
-  /** What has to be compared again at the next pass: nothing, unless the kernel could not be read. */
+  /**
+   * What has to be compared again at the next pass: nothing, unless the kernel could not be read or did not come to rest. `kernelObject`
+   * waits for its next try then, and the pass with it.
+   */
   run(request: PassRequest): DirtyObjects | 'all' {
     const { retries } = this.#parts;
     const { nowMs } = request;
@@ -74,6 +79,15 @@ export class DataPlane {
       for (const { object } of due) if (!refused.has(object)) retries.cleared(object);
       return noDirtyObjects();
     }
+    const message = `${maxRounds} times in a row something was not as the kernel had answered: somebody else writes to the same tables, or answers are lost`;
+    const failure = retries.failed(
+      kernelObject,
+      { kind: 'static' },
+      'compare',
+      { code: 'ERR_NETLINK', message },
+      nowMs,
+    );
+    request.tally.failures.push(failure);
     return scope;
   }
 
@@ -95,7 +109,7 @@ export class DataPlane {
     refused: Set<ObjectId>,
   ): boolean | undefined {
     const { planner, applied, foreign, retries, writer } = this.#parts;
-    const { nowMs, tally, mayRemove, broken } = request;
+    const { nowMs, tally, mayRemove, closed, broken } = request;
     const startMicros = request.nowMicros();
     if (!this.#readSuspects(scope, request)) return undefined;
     const { events, adopted } = foreign.settle(scope === 'all' ? 'all' : scope.services, planner.desired, applied);
@@ -107,6 +121,7 @@ export class DataPlane {
       link: vipLink,
       untouchable: foreign.untouchable,
       hold: retries.held(nowMs),
+      closed,
     }).filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));
     tally.planMicros += request.nowMicros() - startMicros;
     const outcome = writer.write(changes, { nowMs, tally, suspected });
@@ -119,9 +134,10 @@ export class DataPlane {
 
   #readSuspects(scope: DirtyObjects | 'all', request: PassRequest): boolean {
     if (this.#suspects.length === 0) return true;
-    const { session, families, applied, retries } = this.#parts;
+    const { session, families, applied, foreign, retries } = this.#parts;
     try {
-      readBack(session, this.#suspects, families, applied);
+      const services = readBack(session, this.#suspects, families, applied);
+      for (const [id, node] of services) foreign.sort(id, node, applied);
     } catch (error) {
       const failure = retries.failed(kernelObject, { kind: 'static' }, 'read', toErrorRecord(error), request.nowMs);
       request.tally.failures.push(failure);

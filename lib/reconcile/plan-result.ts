@@ -6,22 +6,24 @@ import { type RuleOptions, ruleChanges, staticRules } from '../plan/rules.ts';
 import { setSpecs } from '../plan/sets.ts';
 import type { IpFamily, SetRef } from '../types.ts';
 import { AppliedState } from './applied.ts';
-import { ForeignServices } from './foreign.ts';
+import type { ForeignServices } from './foreign.ts';
 import { type Observed, vipLink } from './observed.ts';
 import type { PlannedOperation, PlanResult } from './protocol.ts';
-import { type StaticChanges, type SysctlChange, staticChanges } from './static-part.ts';
+import { type StaticChanges, staticChanges } from './static-part.ts';
 
 export interface PlanInput {
   readonly against: 'kernel' | 'empty';
   readonly families: readonly IpFamily[];
   readonly planner: Planner;
   readonly observed: Observed;
-  readonly takeOver: boolean;
+  /** What a running reconciler knows of whose is whose; is not changed. */
+  readonly foreign: ForeignServices;
+  readonly written: Pick<AppliedState, 'wrote'>;
   readonly mayRemove: boolean;
   /** `iptables-save` text of a family. */
   readonly saved: ReadonlyMap<IpFamily, string>;
   readonly ruleOptions: RuleOptions;
-  readonly sysctls: readonly SysctlChange[];
+  readonly sysctls: PlanResult['sysctls'];
   /** Warnings of the planner that nobody has been told yet. */
   readonly warnings: readonly string[];
 }
@@ -43,12 +45,12 @@ export function planResult(input: PlanInput): PlanResult {
 }
 
 function dataChanges(
-  { planner, observed, families, takeOver, mayRemove }: PlanInput,
+  { planner, observed, families, mayRemove, ...known }: PlanInput,
   { broken }: StaticChanges,
 ): { readonly changes: readonly Change[]; readonly warnings: readonly string[] } {
   const applied = new AppliedState(vipLink);
-  const foreign = new ForeignServices(takeOver);
-  foreign.adopt(observed, applied);
+  const foreign = known.foreign.fork();
+  foreign.adopt(observed, applied, known.written);
   const { events } = foreign.settle('all', planner.desired, applied);
   const refs = new Map<string, SetRef>(families.flatMap((family) => setSpecs(family)).map((spec) => [spec.name, spec]));
   const changes = difference(planner.desired, applied, 'all', {

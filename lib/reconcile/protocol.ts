@@ -66,6 +66,10 @@ export interface SyncReport {
   /** iptables tables rewritten, sysctls written. */
   readonly rulesWritten: number;
   readonly sysctlsWritten: number;
+  /**
+   * What was tried in this pass and did not work, and in every `start` and `full` pass the sets that are of another type, whose function
+   * does not work as long as they are. Nothing failed and all is served as asked: no failures, nothing unknown, nothing contested.
+   */
   readonly failures: readonly SyncFailure[];
   /** Operations without an answer. */
   readonly unknown: number;
@@ -77,13 +81,14 @@ export interface SyncReport {
   readonly destinations: number;
   readonly draining: number;
   readonly foreign: number;
+  /** Wanted virtual services that are somebody else's: not served as asked, until those go. Not among the failures: nothing was tried. */
   readonly contested: number;
   /** Every source has synced: from here on things are removed, too. */
   readonly complete: boolean;
 }
 
 export interface SyncFailure {
-  /** The kernel object: `tcp 10.96.0.10:80`, `KUBE-CLUSTER-IP 10.96.0.10,tcp:80`, `address 10.96.0.10`, `rules IPv4`, `sysctl …`. */
+  /** The kernel object: `tcp 10.96.0.10:80`, `KUBE-CLUSTER-IP 10.96.0.10,tcp:80`, `address 10.96.0.10`, `set KUBE-LOOP-BACK`, `rules IPv4`, `sysctl …`. */
   readonly object: string;
   readonly operation: string;
   readonly error: ErrorRecord;
@@ -111,6 +116,7 @@ export interface PlanResult {
   readonly operations: readonly PlannedOperation[];
   /** `iptables-restore` input per family, absent when nothing changes. */
   readonly rules: readonly { readonly family: IpFamily; readonly text: string }[];
+  /** Those that would be written; when they are only to be reported they are among the warnings. */
   readonly sysctls: readonly { readonly key: string; readonly from: string; readonly to: string }[];
   readonly warnings: readonly string[];
 }

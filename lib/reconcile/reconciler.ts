@@ -7,7 +7,7 @@ import { ProxierError, toErrorRecord } from '../errors.ts';
 import type { Iptables } from '../kernel/iptables.ts';
 import type { KernelSession } from '../kernel/session.ts';
 import { Planner } from '../plan/planner.ts';
-import type { RuleOptions } from '../plan/rules.ts';
+import { awaitsNode, type RuleOptions } from '../plan/rules.ts';
 import type { SetName } from '../plan/state.ts';
 import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
@@ -26,11 +26,14 @@ import type {
   ReconcileInit,
   ReconcileReply,
   ReconcileRequest,
+  SyncFailure,
   SyncReport,
 } from './protocol.ts';
 import { RetryQueue } from './retry-queue.ts';
 import { RulesLane } from './rules-lane.ts';
-import { allSysctls, checkLink, checkScheduler, staticChanges, sysctlChanges, writeSysctl } from './static-part.ts';
+import { Settings } from './settings.ts';
+import { StandingWarnings } from './standing-warnings.ts';
+import { checkLink, checkScheduler, staticChanges } from './static-part.ts';
 import { Tally } from './tally.ts';
 import { Writer } from './writer.ts';
 
@@ -60,9 +63,16 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #session: KernelSession | undefined;
   #running: Running | undefined;
   #broken: ReadonlyMap<SetName, string> = new Map();
+  /** How many reads in a row have found each of those. */
+  #brokenReads: ReadonlyMap<SetName, number> = new Map();
   #nodeAddresses: Observed['nodeAddresses'] | undefined;
   #events: ReconcileEvent[] = [];
-  readonly #told = new Map<string, string>();
+  readonly #settings: Settings;
+  readonly #warnings = new StandingWarnings();
+  /** Ends the programs that run for us when we are closed. */
+  readonly #closing = new AbortController();
+  /** The Node's, as last known: a Node that goes for a moment, or comes back without, still has its pods. */
+  #podCIDRs: readonly string[] | undefined;
   #revision = 0;
   #allSynced = false;
   #inSnapshot = false;
@@ -77,6 +87,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#planner = new Planner(init);
     this.#foreign = new ForeignServices(init.takeOver);
     this.#retries = new RetryQueue(effects.random);
+    this.#settings = new Settings(init, effects.sysctls);
     this.#drains = new DrainQueue(init.drainTimeoutMs);
     this.#rules = new RulesLane(init.families, () => this.#ruleOptions(), effects.random);
   }
@@ -97,7 +108,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     }
   }
 
-  close(): void {
+  /** Nothing is written any more once this has resolved, by no program either. */
+  async close(): Promise<void> {
+    this.#closing.abort(new ProxierError('ERR_CLOSED', 'the reconciler is closed'));
+    await this.#rules.idle();
     this.#session?.close();
   }
 
@@ -107,7 +121,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const session = this.#openSession();
     const observed = readKernel(session, families);
     checkLink(observed);
-    const iptables = await this.#effects.openIptables({ probe: true });
+    const { signal } = this.#closing;
+    const iptables = await this.#effects.openIptables({ probe: true, signal });
+    signal.throwIfAborted();
     checkScheduler(session, scheduler, observed);
     const writer = new Writer(session, this.#applied, this.#retries);
     const plane = new DataPlane({
@@ -162,7 +178,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     if (!this.#complete && this.#allSynced) return this.#first(running, nowMs);
     if (nowMs >= running.fullDueMs) return this.#full(running, nowMs);
     const tally = new Tally();
-    const passDue = this.#complete && (!this.#dirty.isEmpty || isDue(this.#retries.nextMs, nowMs));
+    const passDue = isDue(this.#passDueMs(nowMs), nowMs);
     const drainDue = this.#complete && isDue(this.#drains.nextMs, nowMs);
     const rulesDue = isDue(this.#rules.nextMs(nowMs), nowMs);
     if (!passDue && !drainDue && !rulesDue) return undefined;
@@ -176,12 +192,13 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   async #first(running: Running, nowMs: number): Promise<SyncReport | undefined> {
     if (this.#completing) return undefined;
     const tally = new Tally();
-    if (this.#rules.isStale) {
+    if (this.#rules.isStale || this.#rules.unproven.size > 0) {
       this.#completing = true;
       await this.#mendRules(running, nowMs, tally);
       this.#completing = false;
-      if (this.#inSnapshot) return undefined;
+      if (this.#inSnapshot || this.#closing.signal.aborted) return undefined;
     }
+    this.#warnOfNode();
     if (nowMs - running.readMs > freshMs && !this.#read(running, nowMs, tally)) return this.#report('full', tally);
     this.#complete = true;
     this.#dirty.add('all');
@@ -246,45 +263,42 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #mendStatics(observed: Observed, running: Running, nowMs: number, tally: Tally): void {
     const { writer } = running;
     const { changes, broken } = staticChanges(observed, this.#init.families);
-    for (const [set, message] of broken) this.#warnOnce(`set ${set}`, message);
+    const warnings = new Map([...broken].map(([set, message]) => [`set ${set}`, message]));
     this.#broken = broken;
+    this.#brokenReads = new Map([...broken.keys()].map((set) => [set, (this.#brokenReads.get(set) ?? 0) + 1]));
     if (observed.link !== undefined && observed.link.kind !== 'dummy') {
       const what = `has become a ${observed.link.kind} link`;
-      this.#warnOnce(`link ${vipLink}`, `${what}: no address can be bound until it is renamed or removed`);
+      warnings.set(`link ${vipLink}`, `${what}: no address can be bound until it is renamed or removed`);
     }
+    this.#events.push(...this.#warnings.update('statics', warnings));
+    const earlier = tally.failures.length;
     writer.write(changes, { nowMs, tally, suspected: new Set(changes.map(({ object }) => object)) });
     // Only a full pass looks at the static part: have it come as soon as the first of these is due.
-    for (const { retryInMs } of tally.failures) running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
-  }
-
-  /** For what is seen at each full pass and stays as it is. */
-  #warnOnce(object: string, message: string): void {
-    if (this.#told.get(object) === message) return;
-    this.#told.set(object, message);
-    this.#events.push({ kind: 'warning', object, message });
+    for (const { retryInMs } of tally.failures.slice(earlier))
+      running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
   }
 
   #mendSysctls(tally: Tally): void {
-    for (const change of sysctlChanges(this.#effects.sysctls)) {
-      const object = `sysctl ${change.key}`;
-      if (!this.#init.applySysctls) {
-        const name = change.key.replaceAll('/', '.');
-        this.#warnOnce(
-          object,
-          `is ${change.from || 'missing'}, should be ${change.to}: sysctl -w ${name}=${change.to}`,
-        );
-        continue;
-      }
-      const error = writeSysctl(this.#effects.sysctls, change);
-      if (error === undefined) tally.sysctlsWritten += 1;
-      else tally.failures.push({ object, operation: 'sysctl', error, attempts: 1, retryInMs: this.#init.syncPeriodMs });
-    }
+    this.#events.push(...this.#warnings.update('sysctls', this.#settings.mend(tally)));
   }
 
+  /** What waited for the rules is written as soon as they are there. */
   async #mendRules(running: Running, nowMs: number, tally: Tally): Promise<void> {
-    const { written, failures } = await this.#rules.check(running.iptables, nowMs);
+    const { signal } = this.#closing;
+    const { written, failures, opened } = await this.#rules.check(running.iptables, nowMs, signal);
     tally.rulesWritten += written;
     tally.failures.push(...failures);
+    if (!opened || !this.#complete || this.#inSnapshot || signal.aborted) return;
+    this.#dirty.add('all');
+    this.#write(running, nowMs, tally);
+  }
+
+  #warnOfNode(): void {
+    const { nodeName } = this.#init;
+    const message =
+      "detectLocal NodeCIDR: the Node is not known, and so are its pod CIDRs; the rule that source-translates traffic to cluster IPs stays as it is, or is written as without detection where there is none, until the Node comes. Is nodeName the Node's name?";
+    const warnings = awaitsNode(this.#ruleOptions()) ? [[`node ${nodeName}`, message] as const] : [];
+    this.#events.push(...this.#warnings.update('node', new Map(warnings)));
   }
 
   #pass(kind: SyncReport['kind'], running: Running, nowMs: number, tally: Tally): SyncReport {
@@ -299,6 +313,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       nowMs,
       tally,
       events: this.#events,
+      closed: this.#rules.unproven,
       broken: this.#broken,
       nowMicros: () => this.#effects.nowMicros(),
     });
@@ -320,6 +335,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
 
   /** Recomputes what the records ask, and notes what to compare for it. */
   #project(): void {
+    const podCIDRs = this.#planner.self?.podCIDRs;
+    if (podCIDRs !== undefined && podCIDRs.length > 0) this.#podCIDRs = podCIDRs;
+    else this.#podCIDRs ??= podCIDRs;
     const changed = this.#planner.project();
     this.#dirty.add(changed);
     for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope, this.#planner);
@@ -327,37 +345,40 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   async #plan(against: 'kernel' | 'empty'): Promise<PlanResult> {
-    const { families, takeOver } = this.#init;
+    const { families } = this.#init;
+    const { signal } = this.#closing;
     const saved = new Map<IpFamily, string>();
     let observed = emptyObserved;
     if (against === 'kernel') {
       observed = readKernel(this.#openSession(), families);
-      const iptables = this.#running?.iptables ?? (await this.#effects.openIptables({ probe: false }));
-      for (const family of families) saved.set(family, await iptables.save(family));
+      const iptables = this.#running?.iptables ?? (await this.#effects.openIptables({ probe: false, signal }));
+      for (const family of families) saved.set(family, await iptables.save(family, signal));
       this.#know(observed.nodeAddresses);
     } else if (this.#nodeAddresses === undefined) {
       this.#know(this.#effects.interfaceAddresses().filter((address) => families.includes(familyOf(address))));
     }
+    const settings = this.#settings.plan(against);
     return planResult({
       against,
       families,
       planner: this.#planner,
       observed,
-      takeOver,
+      foreign: this.#foreign,
+      written: this.#applied,
       mayRemove: this.#allSynced,
       saved,
       ruleOptions: this.#ruleOptions(),
-      sysctls: against === 'empty' ? allSysctls(this.#effects.sysctls) : sysctlChanges(this.#effects.sysctls),
-      warnings: this.#events.flatMap((event) =>
-        event.kind === 'warning' ? [`${event.object}: ${event.message}`] : [],
-      ),
+      sysctls: settings.sysctls,
+      warnings: [
+        ...this.#events.flatMap((event) => (event.kind === 'warning' ? [`${event.object}: ${event.message}`] : [])),
+        ...settings.warnings,
+      ],
     });
   }
 
   #ruleOptions(): RuleOptions {
     const { masqueradeAll, masqueradeBit, detectLocal } = this.#init;
-    const podCIDRs = this.#planner.self?.podCIDRs ?? [];
-    return { masqueradeAll, masqueradeBit, detectLocal, randomFully: true, podCIDRs };
+    return { masqueradeAll, masqueradeBit, detectLocal, randomFully: true, podCIDRs: this.#podCIDRs };
   }
 
   #openSession(): KernelSession {
@@ -371,6 +392,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #report(kind: SyncReport['kind'], tally: Tally): SyncReport {
+    if (kind !== 'incremental') tally.failures.push(...this.#brokenSets());
     return tally.report({
       kind,
       revision: this.#revision,
@@ -380,6 +402,21 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       foreign: this.#foreign.count,
       contested: this.#foreign.contested,
       complete: this.#complete,
+    });
+  }
+
+  /** Nothing that we could try again mends them, yet what they are for does not work. */
+  #brokenSets(): SyncFailure[] {
+    const retryInMs = this.#init.syncPeriodMs;
+    return [...this.#broken].map(([set, message]) => {
+      const attempts = this.#brokenReads.get(set) ?? 1;
+      return {
+        object: `set ${set}`,
+        operation: 'create-set',
+        error: { code: 'ERR_NETLINK', message },
+        attempts,
+        retryInMs,
+      };
     });
   }
 
@@ -395,12 +432,20 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     };
   }
 
+  /** When something is to be compared or tried again; not before a kernel that could not be read is to be read again. */
+  #passDueMs(nowMs: number): number | undefined {
+    if (!this.#complete) return undefined;
+    const nextMs = this.#dirty.isEmpty ? this.#retries.nextMs : nowMs;
+    const kernelMs = this.#retries.dueMs(kernelObject);
+    return nextMs === undefined || kernelMs === undefined ? nextMs : Math.max(nextMs, kernelMs);
+  }
+
   #wakeInMs(nowMs: number): number | undefined {
     const running = this.#running;
     if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
     const times = [running.fullDueMs, this.#rules.nextMs(nowMs)];
-    if (this.#complete) times.push(this.#retries.nextMs, this.#drains.nextMs, this.#dirty.isEmpty ? undefined : nowMs);
-    else if (this.#allSynced) times.push(this.#retries.nextMs ?? nowMs);
+    if (this.#complete) times.push(this.#passDueMs(nowMs), this.#drains.nextMs);
+    else if (this.#allSynced) times.push(this.#retries.dueMs(kernelObject) ?? nowMs);
     const known = times.filter((time) => time !== undefined);
     return Math.max(0, Math.min(...known) - nowMs);
   }

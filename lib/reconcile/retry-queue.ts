@@ -37,6 +37,11 @@ export class RetryQueue {
     return next;
   }
 
+  /** When this object is due; undefined = it does not wait. */
+  dueMs(object: ObjectId): number | undefined {
+    return this.#retries.get(object)?.dueMs;
+  }
+
   /** Notes one more failure of the object. */
   failed(object: ObjectId, scope: ObjectScope, operation: string, error: ErrorRecord, nowMs: number): SyncFailure {
     const attempts = (this.#retries.get(object)?.attempts ?? 0) + 1;

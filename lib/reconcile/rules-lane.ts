@@ -13,12 +13,15 @@ export interface RulesOutcome {
   /** Families whose rules were rewritten. */
   readonly written: number;
   readonly failures: readonly SyncFailure[];
+  /** A family was found or made right for the first time. */
+  readonly opened: boolean;
 }
 
 export class RulesLane {
   readonly #families: readonly IpFamily[];
   readonly #options: () => RuleOptions;
   readonly #retries: RetryQueue;
+  readonly #unproven: Set<IpFamily>;
   #running: Promise<unknown> = Promise.resolve();
   #isRunning = 0;
   #writtenFor: string | undefined;
@@ -28,6 +31,12 @@ export class RulesLane {
     this.#families = families;
     this.#options = options;
     this.#retries = new RetryQueue(random);
+    this.#unproven = new Set(families);
+  }
+
+  /** Families whose rules this process has neither found nor made right yet: nothing of theirs may be exposed. */
+  get unproven(): ReadonlySet<IpFamily> {
+    return this.#unproven;
   }
 
   /** When there is something to do; undefined = nothing waits, or it is being done. `nowMs` stands for at once. */
@@ -41,35 +50,44 @@ export class RulesLane {
     return this.#writtenFor !== undefined && this.#writtenFor !== JSON.stringify(this.#options());
   }
 
-  /** Never rejects. One check at a time; each asked for is made. */
-  check(iptables: Iptables, nowMs: number): Promise<RulesOutcome> {
+  /** Never rejects. One check at a time; each asked for is made, and fails once `signal` is aborted. */
+  check(iptables: Iptables, nowMs: number, signal: AbortSignal): Promise<RulesOutcome> {
     this.#isRunning += 1;
-    const outcome = this.#running.then(() => this.#check(iptables, nowMs));
+    const outcome = this.#running.then(() => this.#check(iptables, nowMs, signal));
     this.#running = outcome;
     return outcome;
   }
 
-  async #check(iptables: Iptables, nowMs: number): Promise<RulesOutcome> {
+  /** Resolves when no program runs any more, and none will of the checks asked for so far. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  async #check(iptables: Iptables, nowMs: number, signal: AbortSignal): Promise<RulesOutcome> {
     const options = this.#options();
     this.#writtenFor = JSON.stringify(options);
     let written = 0;
+    let opened = false;
     const failures: SyncFailure[] = [];
     for (const family of this.#families) {
       const object = `rules ${family}`;
       const command = family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore';
       try {
-        const text = ruleChanges(await iptables.save(family), staticRules(family, options));
+        signal.throwIfAborted();
+        const text = ruleChanges(await iptables.save(family, signal), staticRules(family, options));
+        signal.throwIfAborted();
         if (text !== undefined) {
-          await iptables.restore(family, text);
+          await iptables.restore(family, text, signal);
           written += 1;
         }
         this.#retries.cleared(object);
+        opened = this.#unproven.delete(family) || opened;
       } catch (error) {
         const record = toErrorRecord(error, 'ERR_IPTABLES');
         failures.push(this.#retries.failed(object, { kind: 'static' }, command, record, nowMs));
       }
     }
     this.#isRunning -= 1;
-    return { written, failures };
+    return { written, failures, opened };
   }
 }

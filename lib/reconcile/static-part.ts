@@ -1,15 +1,13 @@
-/** What is there whatever the Services are: the VIP device, the seventeen sets of each family, the sysctls. */
+/** What is there whatever the Services are: the VIP device, the seventeen sets of each family. */
 
-import { NetlinkError, ProxierError, toErrorRecord } from '../errors.ts';
+import { NetlinkError } from '../errors.ts';
 import { Batch } from '../kernel/batch.ts';
 import type { KernelSession } from '../kernel/session.ts';
-import type { Sysctls } from '../kernel/sysctl.ts';
 import type { Operation } from '../operations.ts';
 import type { Change } from '../plan/difference.ts';
 import { objectOf } from '../plan/object-id.ts';
 import { setSpecs } from '../plan/sets.ts';
 import type { SetName } from '../plan/state.ts';
-import { type WantedSysctl, wantedSysctls } from '../plan/sysctls.ts';
 import type { IpFamily, VirtualService } from '../types.ts';
 import { holdsEntriesOf, type Observed, probeKey, vipLink } from './observed.ts';
 
@@ -75,40 +73,4 @@ export function checkScheduler(session: KernelSession, scheduler: string, observ
     });
   }
   throw new NetlinkError(error.errnoName === 'EPERM' ? 'ERR_PERMISSION' : 'ERR_NETLINK', error);
-}
-
-export interface SysctlChange {
-  readonly key: string;
-  readonly from: string;
-  readonly to: string;
-}
-
-/** The settings that are not as they should be. A key that this kernel does not have is `from: ''`. */
-export function sysctlChanges(sysctls: Sysctls): SysctlChange[] {
-  return wanted(sysctls)
-    .map(({ key, value }) => ({ key, from: sysctls.read(key) ?? '', to: value }))
-    .filter(({ from, to }) => from !== to);
-}
-
-/** All of them, as if none were known. */
-export function allSysctls(sysctls: Sysctls): SysctlChange[] {
-  return wanted(sysctls).map(({ key, value }) => ({ key, from: '', to: value }));
-}
-
-function wanted(sysctls: Sysctls): readonly WantedSysctl[] {
-  return wantedSysctls(sysctls.read('kernel/osrelease') ?? '');
-}
-
-/** What failed is reported and tried again with the next full pass. */
-export function writeSysctl(
-  sysctls: Sysctls,
-  { key, from, to }: SysctlChange,
-): ReturnType<typeof toErrorRecord> | undefined {
-  try {
-    if (from === '') throw new ProxierError('ERR_SYSCTL', `this kernel has no sysctl ${key.replaceAll('/', '.')}`);
-    sysctls.write(key, to);
-    return undefined;
-  } catch (error) {
-    return toErrorRecord(error, 'ERR_SYSCTL');
-  }
 }

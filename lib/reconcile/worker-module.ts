@@ -20,7 +20,8 @@ export function createHandler(init: ReconcileInit): Handler<ReconcileRequest, Re
 export function kernelEffects(init: Pick<ReconcileInit, 'iptables' | 'families'>): ReconcileEffects {
   return {
     openSession: () => openSession(),
-    openIptables: ({ probe }) => detectIptables({ backend: init.iptables, families: init.families, probe }),
+    openIptables: ({ probe, signal }) =>
+      detectIptables({ backend: init.iptables, families: init.families, probe, signal }),
     sysctls: new ProcSysctls(),
     interfaceAddresses,
     random: Math.random,

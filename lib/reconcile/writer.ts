@@ -93,6 +93,7 @@ export class Writer {
   #wentWrong(change: Change, failure: OperationFailure, options: WriteOptions, progress: Progress): void {
     const isUnknown = failure.outcome === 'unknown';
     const wasSuspected = options.suspected.has(change.object);
+    if (isUnknown) this.#applied.learnUnknown(change.operation);
     if (isUnknown || surprises.has(failure.error.errnoName)) {
       options.suspected.add(change.object);
       if (isUnknown || !wasSuspected) {

@@ -3,7 +3,10 @@
 /** What runs on the worker. Made once per worker from the init value; keeps its state between requests. */
 export interface Handler<Request, Reply> {
   handle(request: Request): Reply | Promise<Reply>;
-  /** Releases sockets and the like. Not called when a worker is killed. */
+  /**
+   * Releases sockets and the like. Requests may still be running when they took longer than `closeTimeoutMs`: it ends what they wait for.
+   * Not called when a worker is killed.
+   */
   close(): void | Promise<void>;
 }
 
@@ -21,7 +24,7 @@ export interface Host<Request, Reply> {
   call(request: Request): Promise<Reply>;
   /** Rises by one each time the handler's state was lost and a new one made. Starts at 1. */
   readonly epoch: number;
-  /** Lets the running request end (bounded by `closeTimeoutMs`), closes the handler, ends the worker. Idempotent. */
+  /** Lets the running requests end, closes the handler (each bounded by `closeTimeoutMs`), ends the worker. Idempotent. */
   close(): Promise<void>;
 }
 

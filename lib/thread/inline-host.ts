@@ -91,17 +91,13 @@ class LocalHost<Init, Request, Reply> implements InlineHost<Request, Reply> {
   }
 
   async #close(opened: Promise<Handler<Request, Reply>> | undefined): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#options.closeTimeoutMs ?? defaultCloseTimeoutMs);
-    });
-    await Promise.race([this.#closeHandler(opened), timeout]);
-    clearTimeout(timer);
+    const timeoutMs = this.#options.closeTimeoutMs ?? defaultCloseTimeoutMs;
+    await within(timeoutMs, Promise.allSettled(this.#inFlight.keys()));
+    await within(timeoutMs, this.#closeHandler(opened));
     this.#rejectAll(closedError());
   }
 
   async #closeHandler(opened: Promise<Handler<Request, Reply>> | undefined): Promise<void> {
-    await Promise.allSettled(this.#inFlight.keys());
     try {
       await (await opened)?.close();
     } catch {
@@ -123,6 +119,15 @@ function withReject<T>(make: (fail: Promise<never>) => Promise<T>): {
     reject = rejectFail;
   });
   return { promise: make(fail), reject };
+}
+
+async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([work, timeout]);
+  clearTimeout(timer);
 }
 
 function closedError(): ProxierError {

@@ -130,12 +130,14 @@ class PiscinaHost<Init, Request, Reply> implements Host<Request, Reply> {
   }
 
   async #close(opened: Promise<number> | undefined): Promise<void> {
-    await within(this.#options.closeTimeoutMs ?? defaultCloseTimeoutMs, this.#closeHandler(opened));
+    const timeoutMs = this.#options.closeTimeoutMs ?? defaultCloseTimeoutMs;
+    await within(timeoutMs, Promise.allSettled(this.#inFlight));
+    // Also with requests still running: only the handler can end what they wait for, a child process for instance.
+    await within(timeoutMs, this.#closeHandler(opened));
     await this.#pool.destroy();
   }
 
   async #closeHandler(opened: Promise<number> | undefined): Promise<void> {
-    await Promise.allSettled(this.#inFlight);
     if (opened === undefined) return;
     try {
       await this.#run({ kind: 'close', epoch: await opened });
@@ -149,7 +151,7 @@ function closedError(): ProxierError {
   return new ProxierError('ERR_CLOSED', 'the host is closed');
 }
 
-async function within(timeoutMs: number, work: Promise<void>): Promise<void> {
+async function within(timeoutMs: number, work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, timeoutMs);

@@ -2,21 +2,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { familyOf } from '../../lib/address.ts';
 import { type Change, type DifferenceOptions, difference } from '../../lib/plan/difference.ts';
 import { Planner } from '../../lib/plan/planner.ts';
 import { boundSetOf, localTwins, nodePortSets, setName, tupleEntry, tupleSetIds } from '../../lib/plan/sets.ts';
-import { type KernelState, type ServiceId, type ServiceNode, serviceFamily } from '../../lib/plan/state.ts';
+import { type KernelState, type ServiceId, type ServiceNode, serviceFamily, serviceId } from '../../lib/plan/state.ts';
 import { serviceOfTuple } from '../../lib/plan/withheld.ts';
 import type { IpAddress, IpFamily } from '../../lib/types.ts';
 import { histories, oneService } from '../harness/arbitrary-records.ts';
 import { differenceDefaults, emptyState } from '../harness/difference-options.ts';
 import { MemoryState } from '../harness/memory-state.ts';
 import { message, planDefaults } from '../harness/records.ts';
+import { runs } from '../harness/runs.ts';
 import { stateText } from '../harness/state-text.ts';
 
 /** A history and what follows, or one Service in two states. */
 const steps = fc.oneof(fc.tuple(histories, histories), fc.tuple(oneService, oneService));
-const runs = { numRuns: 200 };
+const parameters = { numRuns: runs(200) };
 
 function active(node: ServiceNode | undefined): string[] {
   return [...(node?.destinations ?? [])].filter(([, { weight }]) => weight > 0).map(([id]) => id);
@@ -159,7 +161,7 @@ test('a difference leads from any state to any other, by scope as well as in ful
       full.finishDrains();
       assert.deepEqual(stateText(full), stateText(planner.desired));
     }),
-    runs,
+    parameters,
   );
 });
 
@@ -187,7 +189,44 @@ test('before all sources have synced, nothing is removed, drained or unbound', (
       state.finishDrains();
       assert.deepEqual(stateText(state), stateText(desired), 'what was left out is made up for afterwards');
     }),
-    runs,
+    parameters,
+  );
+});
+
+test('a family whose rules are not there: no frontend appears or goes, whatever is asked; once they are, all of it is made up for', () => {
+  fc.assert(
+    fc.property(steps, fc.subarray<IpFamily>(['IPv4', 'IPv6'], { minLength: 1 }), ([first, second], families) => {
+      const planner = new Planner(planDefaults);
+      planner.apply(message(...first));
+      planner.project();
+      const before = MemoryState.of(planner.desired);
+      planner.apply(message(...second));
+      planner.project();
+      const { desired } = planner;
+      const state = MemoryState.of(before);
+      const closed: ReadonlySet<IpFamily> = new Set(families);
+      run(difference(desired, state, 'all', { ...differenceDefaults, closed }), state);
+      const frontends = ({ services, sets, addresses }: KernelState): unknown => ({
+        services: [...services.values()].filter(({ service }) => closed.has(serviceFamily(service.key))).map(frontend),
+        addresses: [...addresses].filter((address) => closed.has(familyOf(address))).sort(),
+        tuples: tupleSetIds.flatMap((id) =>
+          families.map((family) => [...(sets.get(setName(id, family)) ?? [])].sort()),
+        ),
+      });
+      const frontend = ({ service }: ServiceNode): string => serviceId(service.key);
+      assert.deepEqual(frontends(state), frontends(before));
+      for (const [id, node] of desired.services) {
+        const { service, destinations } = state.services.get(id) ?? {};
+        if (service === undefined || !closed.has(serviceFamily(service.key))) continue;
+        for (const [name, { weight }] of node.destinations) {
+          assert.equal(destinations?.get(name)?.weight, weight, `${id} ${name} follows`);
+        }
+      }
+      run(difference(desired, state, 'all', differenceDefaults), state);
+      state.finishDrains();
+      assert.deepEqual(stateText(state), stateText(desired));
+    }),
+    parameters,
   );
 });
 
@@ -216,6 +255,6 @@ test('virtual services of others, and what is in back-off, are left alone with w
         assert.deepEqual(stateText(state), stateText(desired), 'released, they are made up for');
       }
     }),
-    runs,
+    parameters,
   );
 });

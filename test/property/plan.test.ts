@@ -6,6 +6,7 @@ import { Planner, type PlanOptions } from '../../lib/plan/planner.ts';
 import type { ObjectRecord } from '../../lib/records.ts';
 import { histories } from '../harness/arbitrary-records.ts';
 import { message, planDefaults } from '../harness/records.ts';
+import { runs } from '../harness/runs.ts';
 import { type StateText, stateText } from '../harness/state-text.ts';
 
 const families = ['IPv4', 'IPv6'] as const;
@@ -60,7 +61,7 @@ test('any grouping of any history ends like one snapshot of its outcome', () => 
       planner.project();
       assert.deepEqual(outcome(planner), outcome(planAtOnce(last(history), options)));
     }),
-    { numRuns: 400 },
+    { numRuns: runs(400) },
   );
 });
 
@@ -81,7 +82,7 @@ test('records of a snapshot may come in any order, and a snapshot replaces whate
         assert.deepEqual(outcome(planner), outcome(planAtOnce(records, planDefaults)));
       },
     ),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   );
 });
 
@@ -99,6 +100,6 @@ test('equal hashes are equal wants', () => {
         seen.set(key, content);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   );
 });

@@ -6,6 +6,7 @@ import { InvalidArgumentError } from '../../../lib/errors.ts';
 import { Batch } from '../../../lib/kernel/batch.ts';
 import type { Operation } from '../../../lib/operations.ts';
 import type { ForwardMethod, IpAddress, IpFamily, Protocol, SetType } from '../../../lib/types.ts';
+import { runs } from '../../harness/runs.ts';
 
 function address(text: string): IpAddress {
   const parsed = parseAddress(text);
@@ -187,7 +188,7 @@ test('what is pushed comes back, in order, and a refused operation leaves no tra
       assert.deepEqual([...batch], operations);
       assert.equal(batch.toString().split('\n').length, operations.length + 1);
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });
 

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { LineSplitter } from '../../../lib/kube/line-splitter.ts';
 import { ListSplitter } from '../../../lib/kube/list-splitter.ts';
+import { runs } from '../../harness/runs.ts';
 
 /** Cuts bytes at the given places, each modulo what is left. */
 function cut(bytes: Buffer, sizes: readonly number[]): Buffer[] {
@@ -90,7 +91,7 @@ test('the list splitter takes what JSON.parse takes and refuses what it refuses'
       const wanted: unknown = 'items' in expected ? expected.items : [];
       assert.deepEqual(splitList([Buffer.from(candidate)]).items, Array.isArray(wanted) ? wanted : []);
     }),
-    { numRuns: 3000 },
+    { numRuns: runs(3000) },
   );
   for (const rest of ['{"items":null}', '{"items":[ \n]}', '{"\\u0069tems":[1]}']) {
     const parsed: { items: unknown } = JSON.parse(rest);

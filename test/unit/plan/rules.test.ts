@@ -84,6 +84,25 @@ test('T9: masqueradeAll, a detector and none differ in exactly one line', () => 
   assert.deepEqual(differing({ detectLocal: { mode: 'NodeCIDR' }, podCIDRs: [] }), rule('', 'src,dst'));
 });
 
+test('while the Node is not known, mode NodeCIDR leaves the rules that are there, and writes some where there are none', () => {
+  const options = (podCIDRs: readonly string[] | undefined, masqueradeAll = false): RuleOptions => ({
+    ...defaults,
+    detectLocal: { mode: 'NodeCIDR' },
+    podCIDRs,
+    masqueradeAll,
+  });
+  const unknown = staticRules('IPv4', options(undefined));
+  const known = saved(staticRules('IPv4', options(['10.244.7.0/24'])));
+  assert.equal(ruleChanges(known, unknown), undefined);
+  assert.match(ruleChanges(known, staticRules('IPv4', options([]))) ?? '', /src,dst -j KUBE-MARK-MASQ/);
+  assert.match(ruleChanges(known, staticRules('IPv4', options(undefined, true))) ?? '', /KUBE-CLUSTER-IP dst,dst/);
+  const flushed = known.replaceAll(/^-A KUBE-SERVICES .*\n/gm, '');
+  for (const text of ['', flushed]) assert.match(ruleChanges(text, unknown) ?? '', /^-A KUBE-SERVICES .*src,dst/m);
+  const other = ruleChanges(known.replaceAll(/^-A KUBE-MARK-MASQ .*\n/gm, ''), unknown) ?? '';
+  assert.match(other, /-A KUBE-MARK-MASQ/);
+  assert.doesNotMatch(other, /-A KUBE-SERVICES/, 'the rest is mended');
+});
+
 test('T10: bridge and interface prefix', () => {
   const [bridge] = differing({ detectLocal: { mode: 'BridgeInterface', bridge: 'cbr0' } });
   const [prefix] = differing({ detectLocal: { mode: 'InterfaceNamePrefix', prefix: 'veth' } });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -24,6 +26,49 @@ test('the lock is held by one, who says who it is, until it lets go', linuxOnly,
   const second = await takeInstanceLock(name);
   assert.ok(second.held);
   await second.lock.release();
+});
+
+test('a peer that never hangs up keeps nobody waiting', linuxOnly, async (context) => {
+  const name = lockName(context);
+  const held = await takeInstanceLock(name);
+  assert.ok(held.held);
+  const peer = createConnection({ path: name, allowHalfOpen: true });
+  context.after(() => peer.destroy());
+  peer.on('error', () => {});
+  await once(peer, 'connect');
+  const [said] = await once(peer, 'data');
+  assert.equal(String(said), `pid ${process.pid}`);
+  await held.lock.release();
+  const again = await takeInstanceLock(name);
+  assert.ok(again.held, 'the name is free');
+  await again.lock.release();
+});
+
+test('a peer that comes and says nothing is let go with the lock', linuxOnly, async (context) => {
+  const name = lockName(context);
+  const held = await takeInstanceLock(name);
+  assert.ok(held.held);
+  const peer = createConnection({ path: name, allowHalfOpen: true });
+  context.after(() => peer.destroy());
+  peer.pause();
+  peer.on('error', () => {});
+  await once(peer, 'connect');
+  await held.lock.release();
+  assert.ok((await takeAndRelease(name)).held);
+});
+
+async function takeAndRelease(name: string): ReturnType<typeof takeInstanceLock> {
+  const result = await takeInstanceLock(name);
+  if (result.held) await result.lock.release();
+  return result;
+}
+
+test('a lock that can be neither taken nor seen says so by code, and what to do', async () => {
+  await assert.rejects(takeInstanceLock('/nowhere/at/all/lock'), {
+    name: 'ProxierError',
+    code: 'ERR_OTHER_PROXIER',
+    message: /cannot be taken \(listen .*\).*ignoreOtherProxiers/,
+  });
 });
 
 async function fakeProc(processes: readonly { comm: string; net: string }[]): Promise<string> {

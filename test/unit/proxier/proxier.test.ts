@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ProxierError } from '../../../lib/errors.ts';
 import { ObjectSource } from '../../../lib/kube/object-source.ts';
 import type { Source, SourceSink } from '../../../lib/kube/source.ts';
 import { Proxier } from '../../../lib/proxier/proxier.ts';
@@ -118,6 +119,24 @@ test('plan gives up on a source that does not answer, naming it', async () => {
   });
   await node.clock.advance(5000);
   await refused;
+});
+
+test('plan while the first pass is still under way names the pass, not the lists', async () => {
+  const node = new FakeNode();
+  const lock = gate();
+  node.iptables.holdUntil(lock.promise);
+  const proxier = node.proxier(webSource());
+  const running = proxier.run();
+  await quiet();
+  const refused = assert.rejects(proxier.plan('kernel', { timeoutMs: 100 }), {
+    code: 'ERR_TIMEOUT',
+    message: /^the first complete pass was not made within 100 ms$/,
+  });
+  await node.clock.advance(100);
+  await refused;
+  lock.open();
+  await using handle = await running;
+  assert.equal(handle.health().ready, true);
 });
 
 test('stop leaves the kernel, writes nothing afterwards, and may be called again', async () => {
@@ -298,6 +317,93 @@ test('another proxier is refused, or only told of when asked to be ignored', asy
   proxier.on('warning', ({ message }) => warnings.push(message));
   await using _handle = await proxier.run();
   assert.match(warnings.join(), /kube-proxy \(pid 7/);
+});
+
+test('a lock that cannot be asked about ends the run, unless other proxiers are to be ignored', async () => {
+  const node = new FakeNode();
+  node.claim = new ProxierError('ERR_OTHER_PROXIER', 'the instance lock cannot be taken (listen EMFILE)');
+  await assert.rejects(node.proxier(webSource()).run(), { code: 'ERR_OTHER_PROXIER', message: /EMFILE/ });
+  assert.equal(node.writes, 0);
+  const proxier = node.proxier(webSource(), { ignoreOtherProxiers: true });
+  const warnings: string[] = [];
+  proxier.on('warning', ({ message }) => warnings.push(message));
+  await using handle = await proxier.run();
+  assert.match(warnings.join(), /EMFILE/);
+  assert.equal(handle.health().ready, true);
+});
+
+test('plans at once, and plan and run at once, all get the same source', async () => {
+  const node = new FakeNode();
+  const source = new ObjectSource();
+  source.apply(service('web', '10.96.0.10'));
+  const proxier = node.proxier(source);
+  const warnings: string[] = [];
+  proxier.on('warning', ({ object }) => warnings.push(object));
+  const asked = Promise.all([proxier.plan('empty'), proxier.plan('empty'), proxier.run(), proxier.plan('kernel')]);
+  await quiet();
+  source.apply({ kind: 'Service', metadata: { namespace: 'default' }, spec: {} });
+  source.synced();
+  const [one, other, handle, later] = await asked;
+  await using _running = handle;
+  for (const plan of [one, other]) {
+    assert.ok(plan.operations.some(({ text }) => text.includes('10.96.0.10:80')));
+    assert.ok(plan.warnings.some((text) => text.startsWith('objects: metadata.name')));
+  }
+  assert.deepEqual(later.operations, []);
+  assert.equal(node.clock.timers, 1, 'only the next appointment is left');
+  assert.ok(handle.health().ready);
+});
+
+test('a stopped proxier neither runs nor plans, and a plan under way ends with it', async () => {
+  const fresh = new FakeNode().proxier(webSource());
+  await fresh.stop();
+  await assert.rejects(fresh.run(), { code: 'ERR_CLOSED', message: /was stopped/ });
+  await assert.rejects(fresh.plan('empty'), { code: 'ERR_CLOSED' });
+
+  const node = new FakeNode();
+  const waiting = node.proxier(new ObjectSource());
+  const ended = assert.rejects(waiting.plan(), { code: 'ERR_CLOSED' });
+  await quiet();
+  await waiting.stop();
+  await ended;
+  assert.equal(node.clock.timers, 0);
+
+  const proxier = node.proxier(webSource());
+  await (await proxier.run()).stop();
+  await assert.rejects(proxier.plan(), { code: 'ERR_CLOSED' });
+});
+
+test('a plan can be called off by its own signal and by that of the proxier, before run and while run waits', async () => {
+  const node = new FakeNode();
+  const refusal = { code: 'ERR_CLOSED', message: /called off/ };
+  const byPlan = new AbortController();
+  const proxier = node.proxier(new ObjectSource());
+  const before = assert.rejects(proxier.plan('empty', { signal: byPlan.signal }), refusal);
+  await quiet();
+  byPlan.abort();
+  await before;
+  assert.equal(node.clock.timers, 0, 'the time-out goes with it');
+  await assert.rejects(proxier.plan('empty', { signal: byPlan.signal }), refusal);
+
+  const running = assert.rejects(proxier.run(), { code: 'ERR_CLOSED' });
+  await quiet();
+  const timers = node.clock.timers;
+  const during = new AbortController();
+  const asked = assert.rejects(proxier.plan('kernel', { signal: during.signal }), refusal);
+  await quiet();
+  during.abort();
+  await asked;
+  assert.equal(node.clock.timers, timers);
+  await proxier.stop();
+  await running;
+
+  const own = new AbortController();
+  const signalled = node.proxier(new ObjectSource(), { signal: own.signal });
+  const ended = assert.rejects(signalled.plan(), refusal);
+  await quiet();
+  own.abort();
+  await ended;
+  assert.equal(node.hosts.length, 1, 'no plan came as far as the kernel');
 });
 
 test('connection troubles of a source are events and in health, and traffic is not touched', async () => {

@@ -208,6 +208,152 @@ test('resync, plan and settled come after the records handed in before them', as
   await pump.stop();
 });
 
+test('minSyncPeriodMs parts the rounds also when each brings the next while it is sent', async () => {
+  const { pump, host, sink, clock, messages } = setup(1000);
+  await pump.start();
+  let next = 0;
+  host.answer = ({ kind }) => {
+    next += 1;
+    if (kind === 'records') sink.upsert('Service', service(`s${next}`));
+    return emptyReply;
+  };
+  sink.upsert('Service', service('s0'));
+  await clock.advance(0);
+  assert.equal(messages().length, 1);
+  await clock.advance(999);
+  assert.equal(messages().length, 1);
+  await clock.advance(4001);
+  assert.equal(messages().length, 6);
+  assert.equal(pump.state.pendingSinceMs, clock.nowMs(), 'what waits is new, not as old as the load');
+  await pump.stop();
+});
+
+test('records without end starve neither ticks nor what is asked for, nor being synced, nor are they starved', async () => {
+  const { pump, host, sink, clock, messages } = setup();
+  let next = 0;
+  let tickAtMs = clock.nowMs() + 10;
+  host.answer = async ({ kind }) => {
+    // Time passes with each request, and the next change comes before it is answered.
+    if (kind === 'records') {
+      next += 1;
+      sink.upsert('Service', service(`s${next % 7}`));
+      sink.upsert('Service', {
+        ...service('hot'),
+        spec: { clusterIP: '10.96.0.10', ports: [{ port: (next % 999) + 1 }] },
+      });
+    }
+    await clock.advance(1);
+    if (kind === 'tick') tickAtMs = clock.nowMs() + 10;
+    return { ...emptyReply, wakeInMs: Math.max(0, tickAtMs - clock.nowMs()), report: emptyReport };
+  };
+  await pump.start();
+  sink.upsert('Service', service('s0'));
+  sink.synced('Service');
+  for (let times = 0; times < 20; times += 1) {
+    await pump.settled();
+    await pump.resync();
+  }
+  const kinds = host.requests.map(({ kind }) => kind);
+  assert.ok(messages()[0]?.allSynced, 'synced is told though something always waits');
+  const resyncs = kinds.flatMap((kind, index) => (kind === 'resync' ? [index] : []));
+  assert.equal(resyncs.length, 20);
+  for (const [index, at] of resyncs.entries()) {
+    const since = kinds.slice(index === 0 ? 0 : resyncs[index - 1], at);
+    assert.ok(since.filter((kind) => kind === 'records').length <= 8, `records pass a resync: ${since}`);
+  }
+  assert.ok(kinds.filter((kind) => kind === 'tick').length >= 3, `no tick among ${kinds}`);
+  assert.ok(kinds.filter((kind) => kind === 'records').length >= 20, `no records among ${kinds}`);
+  await pump.stop();
+});
+
+test('what is asked for waits for the whole round before it, not for what comes later', async () => {
+  const { pump, host, sink, clock } = setup();
+  await pump.start();
+  host.taken();
+  const held = gate();
+  host.answer = async () => {
+    await held.promise;
+    return emptyReply;
+  };
+  sink.upsert('Service', service('first'));
+  await quiet();
+  for (let index = 0; index < 4500; index += 1) sink.upsert('Service', service(`s${index}`));
+  let settled: number | undefined;
+  const asked = pump.settled().then(() => {
+    settled = host.requests.length;
+  });
+  await quiet();
+  assert.equal(settled, undefined);
+  held.open();
+  await asked;
+  assert.equal(settled, 4, 'the first, and three pieces');
+  await clock.advance(0);
+  await pump.stop();
+});
+
+test('what is asked for outlives the loss of a worker, and is refused with the error when no other can start', async () => {
+  const { pump, host, sink, clock } = setup();
+  await pump.start();
+  await clock.advance(0);
+  const lost = new ProxierError('ERR_WORKER', 'the worker was replaced');
+  host.answer = () => {
+    host.answer = () => ({ ...emptyReply, report: emptyReport });
+    pump.restarted();
+    throw lost;
+  };
+  sink.upsert('Service', service('a'));
+  const outlives = pump.resync();
+  await clock.advance(100);
+  await outlives;
+
+  let failures = 0;
+  host.answer = ({ kind }) => {
+    if (kind !== 'start') return { ...emptyReply, report: emptyReport };
+    failures += 1;
+    throw new ProxierError('ERR_KERNEL_UNSUPPORTED', 'no kernel');
+  };
+  pump.restarted();
+  const asked = [pump.resync(), pump.plan('kernel'), pump.settled()].map((each) =>
+    assert.rejects(each, { code: 'ERR_KERNEL_UNSUPPORTED', message: 'no kernel' }),
+  );
+  await clock.advance(0);
+  assert.equal(failures, 1);
+  await Promise.all(asked);
+  await clock.advance(100_000);
+  const before = failures;
+  const later = assert.rejects(pump.resync(), { message: 'no kernel' });
+  await clock.advance(0);
+  await later;
+  assert.equal(failures, before + 1, 'a question is tried at once, not when the back-off ends');
+
+  host.answer = () => ({ ...emptyReply, report: emptyReport });
+  const healed = pump.resync();
+  await clock.advance(0);
+  await healed;
+  await pump.stop();
+});
+
+test('a tick that fails is made again later, and holds no record up', async () => {
+  const { pump, host, sink, clock, failures } = setup();
+  host.answer = ({ kind }) => {
+    if (kind === 'tick') throw new Error('a bug');
+    return kind === 'start' ? { ...emptyReply, wakeInMs: 10 } : emptyReply;
+  };
+  await pump.start();
+  host.taken();
+  await clock.advance(10);
+  await clock.advance(100);
+  assert.deepEqual(host.taken(), ['tick', 'tick']);
+  assert.deepEqual(
+    failures.map(({ code }) => code),
+    ['ERR_WORKER', 'ERR_WORKER'],
+  );
+  sink.upsert('Service', service('a'));
+  await clock.advance(0);
+  assert.deepEqual(host.taken(), ['records']);
+  await pump.stop();
+});
+
 test('stop waits for what is in flight, then asks nothing more; what waits is refused', async () => {
   const { pump, host, sink, clock } = setup();
   await pump.start();

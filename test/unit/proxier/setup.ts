@@ -21,7 +21,8 @@ export class FakeNode {
   readonly sysctls: FakeSysctls = new FakeSysctls();
   readonly hosts: InlineHost<ReconcileRequest, ReconcileReply>[] = [];
   readonly requests: ReconcileRequest[] = [];
-  claim: Claim = { lock: undefined, others: [] };
+  /** An error: the claim rejects with it. */
+  claim: Claim | Error = { lock: undefined, others: [] };
 
   constructor(options: FakeKernelOptions = {}) {
     this.kernel = new FakeKernel(options);
@@ -36,7 +37,10 @@ export class FakeNode {
     return {
       clock: this.clock,
       makeSources,
-      claimNode: async () => this.claim,
+      claimNode: async () => {
+        if (this.claim instanceof Error) throw this.claim;
+        return this.claim;
+      },
       openHost: async (init, _thread, options) => {
         const host = await openInlineHost(
           { createHandler: (given: ReconcileInit) => this.#handler(given) },

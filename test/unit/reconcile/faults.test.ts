@@ -1,8 +1,8 @@
-/** One bad object harms itself alone: refusals, lost answers, surprises, and a lane that is stuck. */
+/** One bad object harms itself alone: refusals, lost answers, surprises. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Operation } from '../../../lib/operations.ts';
-import { ip, newKernel, service, slice, World } from './world.ts';
+import { ip, service, slice, World } from './world.ts';
 
 const web = service('ns1/web', '10.96.0.10');
 const other = service('ns1/other', '10.96.0.11');
@@ -80,6 +80,26 @@ describe('refusals', () => {
     assert.deepEqual(world.kernel.log, []);
   });
 
+  test('a node port that cannot be removed stays known as ours, so that the next process removes it', async () => {
+    for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
+      const world = new World();
+      await world.start();
+      await world.say(service('ns1/np', '10.96.0.12', { nodePort: 30080, protocol }));
+      const stuck = (operation: Operation) =>
+        operation.verb === 'remove-service' && 'port' in operation.key && operation.key.port === 30080;
+      world.kernel.failNext(stuck, 'ENOMEM', 1000);
+      await world.say(service('ns1/np', null));
+      await world.pass(1000);
+      const left = world.kernel.dump();
+      assert.match(left, /add KUBE-NODE-PORT-\S+ .*30080\n/);
+      world.die();
+      await world.start();
+      world.kernel.heal();
+      await world.say();
+      assert.doesNotMatch(world.kernel.dump(), /30080/, protocol);
+    }
+  });
+
   test('every operation of the way refused once, one at a time: it ends as it should', async () => {
     const wanted = await right();
     const count = await operationsOfFirstPass();
@@ -116,14 +136,20 @@ describe('refusals', () => {
     set.references = 1;
     await world.start();
     const report = await world.say(web, slice('ns1/web-1', 'ns1/web', ['10.244.1.5'], { local: true }));
-    assert.deepEqual(report.failures, []);
+    assert.deepEqual(
+      report.failures.map(({ object, attempts }) => [object, attempts]),
+      [['set KUBE-LOOP-BACK', 1]],
+      'not as asked, and the report says so',
+    );
+    assert.deepEqual((await world.resync()).failures[0]?.attempts, 2);
     assert.match(world.kernel.dump(), /kube-ipvs0 10\.96\.0\.10\/32/);
     assert.deepEqual(
       world.events.map((event) => (event.kind === 'warning' ? event.object : event.kind)),
       ['set KUBE-LOOP-BACK'],
     );
     set.references = 0;
-    await world.pass(30_000);
+    const [mended] = await world.pass(30_000);
+    assert.deepEqual(mended?.failures, []);
     assert.match(
       world.kernel.dump(),
       /add KUBE-LOOP-BACK 10\.244\.1\.5,tcp:8080,10\.244\.1\.5/,
@@ -184,6 +210,71 @@ describe('lost answers', () => {
   });
 });
 
+describe('a kernel that gives no peace', () => {
+  test('while it cannot be read back, it is asked again after 100 ms, 200 ms, …, not at once', async () => {
+    const world = new World();
+    await world.start();
+    await world.say(...records);
+    world.kernel.failNext(writesDestination, 'dropped');
+    world.kernel.failRead('services', 'ENOBUFS', 1000);
+    await world.say(webSlice('10.244.1.5', '10.244.1.7'));
+    const waits = (await world.pass(3000)).map(({ failures }) => failures[0]?.retryInMs);
+    assert.deepEqual(waits, [200, 400, 800, 1600]);
+    world.kernel.heal();
+    await world.pass(2000);
+    assert.match(world.kernel.dump(), /-r 10\.244\.1\.7:8080/);
+  });
+
+  test('nor when everything was made due at once (resync)', async () => {
+    const world = new World();
+    await world.start();
+    world.kernel.failNext(creates('10.96.0.10'), 'ENOMEM', 1000);
+    await world.say(...records);
+    world.kernel.failRead('services', 'ENOBUFS', 1000);
+    world.kernel.failNext(writesDestination, 'dropped');
+    await world.say(otherSlice('10.244.1.6', '10.244.1.7'));
+    await world.resync();
+    assert.ok((await world.pass(3000)).length < 10);
+    world.kernel.heal();
+    await world.pass(10_000);
+    await world.say(otherSlice('10.244.1.6'));
+    assert.match(world.kernel.dump(), /-r 10\.244\.1\.7:8080 -m -w 0/);
+  });
+
+  test('nor when what is written does not stay: that is a failure, and waits like one', async () => {
+    const world = new World();
+    await world.start();
+    await world.say(web);
+    const all = Array.from({ length: 12 }, (_none, index) => `10.244.1.${index + 10}`);
+    // Each round one more destination is refused, and the virtual service is gone when somebody looks.
+    let round = 0;
+    world.kernel.failNext(
+      (operation) => {
+        if (operation.verb === 'create-service') round += 1;
+        return operation.verb === 'create-destination' && operation.destination.address === `10.244.1.${round + 10}`;
+      },
+      'EEXIST',
+      100,
+    );
+    world.kernel.afterEach = (operation) => {
+      if (operation.verb === 'create-destination' && operation.destination.address === '10.244.1.21') {
+        world.kernel.outside.services.delete('tcp 10.96.0.10:80');
+      }
+    };
+    const report = await world.say(webSlice(...all));
+    assert.deepEqual(
+      report.failures.map(({ object, operation, retryInMs }) => [object, operation, retryInMs]),
+      [['kernel', 'compare', 100]],
+    );
+    assert.equal(world.wakeAtMs, world.nowMs + 100);
+    world.kernel.heal();
+    world.kernel.afterEach = undefined;
+    const [next] = await world.pass(1000);
+    assert.deepEqual(next?.failures, []);
+    assert.equal(world.kernel.outside.services.get('tcp 10.96.0.10:80')?.destinations.size, 12);
+  });
+});
+
 describe('surprises', () => {
   test('a virtual service that somebody removed: found out by the next write, restored whole', async () => {
     const world = new World();
@@ -208,55 +299,5 @@ describe('surprises', () => {
     const report = await world.say(webSlice('10.244.1.5', '10.244.1.7'));
     assert.deepEqual(report.failures, []);
     assert.match(world.kernel.dump(), /-r 10\.244\.1\.7:8080 -m -w 1/);
-  });
-});
-
-describe('the iptables lane', () => {
-  test('a restore that fails is tried again, and takes nothing away (T73)', async () => {
-    const world = new World();
-    world.iptables.failNext('restore', 2);
-    const started = await world.start();
-    assert.deepEqual(
-      started.failures.map(({ object, error }) => [object, error.code]),
-      [['rules IPv4', 'ERR_IPTABLES']],
-    );
-    await world.say(...records);
-    assert.equal(world.kernel.dump(), await right(), 'the data plane does not wait');
-    const reports = await world.pass(1000);
-    assert.deepEqual(
-      reports.map(({ rulesWritten, failures }) => [rulesWritten, failures.length]),
-      [
-        [0, 1],
-        [1, 0],
-      ],
-    );
-  });
-
-  test('a full pass that waits for the xtables lock holds up no record', async () => {
-    const world = new World(newKernel());
-    await world.start();
-    await world.say(web, webSlice('10.244.1.5'));
-    let open = (): void => {};
-    world.iptables.holdUntil(
-      new Promise((resolve) => {
-        open = resolve;
-      }),
-    );
-    const full = world.resync();
-    await world.say(other, otherSlice('10.244.1.6'));
-    assert.equal(world.kernel.dump(), await right());
-    open();
-    assert.deepEqual((await full).failures, []);
-  });
-
-  test("the Node's pod CIDRs are awaited before the first frontends appear", async () => {
-    const world = new World(newKernel(), { detectLocal: { mode: 'NodeCIDR' } });
-    await world.start();
-    const node = { self: true, zone: '', addresses: [], podCIDRs: ['10.244.1.0/24'] };
-    const record = { source: 'test', seq: 1, kind: 'node', key: 'n1', uid: 'n1', body: node } as const;
-    const report = await world.say(record, web, webSlice('10.244.1.5'));
-    assert.equal(report.rulesWritten, 1);
-    assert.match(await world.iptables.save('IPv4'), /! -s 10\.244\.1\.0\/24/);
-    assert.match(world.kernel.dump(), /kube-ipvs0 10\.96\.0\.10\/32/);
   });
 });

@@ -37,6 +37,14 @@ export const defaultInit: ReconcileInit = {
   applySysctls: true,
 };
 
+/** The hand of somebody else: a virtual service with a destination that nobody asked us for. */
+export function foreignService(kernel: FakeKernel, address: string, port: number, protocol: Protocol = 'tcp'): void {
+  const key = { protocol, address: ip(address), port };
+  const destination = { address: ip('10.9.9.9'), port: 1, weight: 5, forward: 'masquerade' } as const;
+  kernel.outside.apply({ verb: 'create-service', service: { key, scheduler: 'wlc', flags: 0, timeoutSeconds: 0 } });
+  kernel.outside.apply({ verb: 'create-destination', key, destination });
+}
+
 /** A kernel with an interface of the node, `eth0 192.168.1.10`. */
 export function newKernel(options: ConstructorParameters<typeof Kernel>[0] = {}): FakeKernel {
   const kernel = new Kernel(options);
@@ -167,7 +175,10 @@ export class World {
   async pass(ms: number): Promise<SyncReport[]> {
     const endMs = this.nowMs + ms;
     const reports: SyncReport[] = [];
+    let ticksAtOnce = 0;
     while (this.wakeAtMs !== undefined && this.wakeAtMs <= endMs) {
+      ticksAtOnce = this.wakeAtMs > this.nowMs ? 0 : ticksAtOnce + 1;
+      if (ticksAtOnce > 20) throw new Error('the reconciler asks to be called again and again at once');
       this.nowMs = Math.max(this.nowMs, this.wakeAtMs);
       const { report } = await this.send({ kind: 'tick', nowMs: this.nowMs });
       if (report !== undefined) reports.push(report);
