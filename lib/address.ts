@@ -22,6 +22,7 @@ function isCanonical(text: string): text is IpAddress {
   return text.length > 0;
 }
 
+/** By the form of the text alone: it is canonical. */
 export function familyOf(address: IpAddress): IpFamily {
   return address.includes(':') ? 'IPv6' : 'IPv4';
 }
@@ -60,6 +61,7 @@ export function parseCidr(text: string): Cidr | undefined {
     : { family, address: masked, prefixLength, text: `${masked}/${prefixLength}` };
 }
 
+/** Whether the address is in the network; never, when it is of the other family. */
 export function cidrContains(cidr: Cidr, address: IpAddress): boolean {
   if (familyOf(address) !== cidr.family) return false;
   return cidr.family === 'IPv4'

@@ -10,9 +10,9 @@ export type ErrorCode =
   /** No answer was seen for operations that were sent: their outcome is unknown. */
   | 'ERR_NETLINK_LOST'
   | 'ERR_PERMISSION'
-  /** The kernel has no IPVS, no ip_set or no dummy device. */
+  /** The kernel has no IPVS, no ip_set, no set of that type, or no dummy device. */
   | 'ERR_KERNEL_UNSUPPORTED'
-  /** The scheduler is not known to the kernel. */
+  /** The scheduler, or the persistence engine, is not known to the kernel. */
   | 'ERR_SCHEDULER_UNKNOWN'
   /** The native addon is not there: not Linux, or not built. */
   | 'ERR_ADDON'
@@ -51,6 +51,8 @@ export interface NetlinkErrorDetails {
   readonly object: string;
   /** What the errno means for this command, in words. */
   readonly reason: string;
+  /** The field of the operation that it is about, where only one can be meant: `service.scheduler`. */
+  readonly field?: string;
 }
 
 /** The kernel answered an operation with an error. The message names command, object, errno and reason. */
@@ -60,6 +62,7 @@ export class NetlinkError extends ProxierError implements NetlinkErrorDetails {
   readonly command: string;
   readonly object: string;
   readonly reason: string;
+  readonly field?: string;
   constructor(
     code: 'ERR_NETLINK' | 'ERR_PERMISSION' | 'ERR_KERNEL_UNSUPPORTED' | 'ERR_SCHEDULER_UNKNOWN' | 'ERR_NETLINK_LOST',
     details: NetlinkErrorDetails,
@@ -70,6 +73,7 @@ export class NetlinkError extends ProxierError implements NetlinkErrorDetails {
     this.command = details.command;
     this.object = details.object;
     this.reason = details.reason;
+    if (details.field !== undefined) this.field = details.field;
   }
 }
 
@@ -91,10 +95,12 @@ export interface ErrorRecord {
   readonly stack?: string;
 }
 
+/** The error as plain data. One that is not of this package gets the code `fallback`. */
 export function toErrorRecord(error: unknown, fallback: ErrorCode = 'ERR_WORKER'): ErrorRecord {
   if (error instanceof NetlinkError) {
-    const { code, message, errno, errnoName, command, object, reason } = error;
-    return { code, message, netlink: { errno, errnoName, command, object, reason } };
+    const { code, message, errno, errnoName, command, object, reason, field } = error;
+    const about = field === undefined ? {} : { field };
+    return { code, message, netlink: { errno, errnoName, command, object, reason, ...about } };
   }
   if (error instanceof InvalidArgumentError) return { code: error.code, message: error.message, field: error.field };
   if (error instanceof ProxierError) return { code: error.code, message: error.message };
@@ -104,6 +110,7 @@ export function toErrorRecord(error: unknown, fallback: ErrorCode = 'ERR_WORKER'
   return { code: fallback, message: String(error) };
 }
 
+/** The error again, with its class and code. */
 export function fromErrorRecord(record: ErrorRecord): ProxierError {
   if (record.netlink !== undefined) {
     switch (record.code) {

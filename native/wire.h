@@ -22,6 +22,10 @@ enum class Opcode : uint8_t {
   kUpdateDestination = 0x15,
   kEnsureDestination = 0x16,
   kRemoveDestination = 0x17,
+  kZeroService = 0x18,
+  kZeroServices = 0x19,
+  kFlushServices = 0x1a,
+  kSetTimeouts = 0x1b,
   kCreateSet = 0x20,
   kEnsureSet = 0x21,
   kRemoveSet = 0x22,
@@ -29,16 +33,28 @@ enum class Opcode : uint8_t {
   kSwapSets = 0x24,
   kAddEntry = 0x25,
   kRemoveEntry = 0x26,
+  kRenameSet = 0x27,
+  kTestEntry = 0x28,
   kEnsureLink = 0x30,
   kRemoveLink = 0x31,
   kAddAddress = 0x32,
   kRemoveAddress = 0x33,
+  kEnsureAddress = 0x34,
+  kAddLocalRoute = 0x35,
+  kRemoveLocalRoute = 0x36,
+  kRemoveConnection = 0x40,
+  kConnectionFilter = 0x41,
   kServiceState = 0x80,
   kDestinationState = 0x81,
+  kTimeoutsState = 0x86,
+  kInfoState = 0x87,
   kSetState = 0x82,
   kEntryState = 0x83,
   kLinkState = 0x84,
   kAddressState = 0x85,
+  kLocalRouteState = 0xa0,
+  kChangesLost = 0xa1,
+  kConnectionState = 0xb0,
 };
 
 enum class SetType : uint8_t {
@@ -52,8 +68,27 @@ enum class SetType : uint8_t {
   kBitmapPort = 7,
 };
 
+// Header flag of service and destination records of a dump: ten 64-bit statistics follow.
+inline constexpr uint8_t kHasStatistics = 1;
+
+// Header flag of link and address records of a monitor: it was removed.
+inline constexpr uint8_t kChangeRemoved = 1;
+// Of an address, written or read back: AddressFlag of lib/kernel/wire.ts.
+inline constexpr uint8_t kAddressNoDad = 1;
+inline constexpr uint8_t kAddressNoPrefixRoute = 2;
+inline constexpr uint8_t kAddressDeprecated = 4;
+inline constexpr uint8_t kAddressTentative = 8;
+inline constexpr uint8_t kAddressDadFailed = 16;
+
 inline constexpr uint8_t kEntryPhysdev = 1;
 inline constexpr uint8_t kEntryNomatch = 2;
+inline constexpr uint8_t kEntryTimeout = 4;
+inline constexpr uint8_t kEntryComment = 8;
+// What a set keeps with its entries: flags of set records. kSetOther: something that has no place
+// in a set record.
+inline constexpr uint8_t kSetTimeout = 1;
+inline constexpr uint8_t kSetComment = 2;
+inline constexpr uint8_t kSetOther = 4;
 
 // What became of an operation: 0 applied, positive the kernel's errno (ipset's own start at 4096),
 // or one of these.
@@ -153,6 +188,10 @@ class RecordWriter {
   void U32(uint32_t value) {
     value = LittleEndian(value);
     Bytes({reinterpret_cast<const uint8_t*>(&value), sizeof value});
+  }
+  void U64(uint64_t value) {
+    U32(static_cast<uint32_t>(value));
+    U32(static_cast<uint32_t>(value >> 32));
   }
   void Bytes(std::span<const uint8_t> bytes) {
     out_.insert(out_.end(), bytes.begin(), bytes.end());

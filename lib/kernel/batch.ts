@@ -2,10 +2,13 @@
 import { InvalidArgumentError } from '../errors.ts';
 import type { Operation } from '../operations.ts';
 import type {
+  ConnectionTuple,
   Destination,
   DestinationKey,
   IpAddress,
+  IpvsTimeouts,
   LinkAddress,
+  LocalRoute,
   ServiceKey,
   SetEntry,
   SetRef,
@@ -14,6 +17,9 @@ import type {
 } from '../types.ts';
 import { decodeOperation } from './decode.ts';
 import { encodeOperation } from './encode.ts';
+import { setHashSize } from './encode-set.ts';
+import { DEFAULT_HASH_SIZE, setFor, tableFor } from './set-size.ts';
+import { temporarySetName } from './temporary-set.ts';
 import { operationText } from './text.ts';
 import { RecordReader, RecordWriter } from './wire.ts';
 
@@ -26,6 +32,8 @@ export { operationText } from './text.ts';
 export class Batch implements Iterable<Operation> {
   #writer: RecordWriter;
   #size = 0;
+  /** Sets that the batch makes without saying how many buckets they are to have. */
+  readonly #made = new Map<string, MadeSet>();
 
   /** @param expected Operations to make room for; the buffer grows when there are more. */
   constructor(expected = 0) {
@@ -37,7 +45,12 @@ export class Batch implements Iterable<Operation> {
     return this.#size;
   }
 
+  /**
+   * Appends any operation. The methods below are the same by name.
+   * @throws InvalidArgumentError with the field; the batch stays as it was.
+   */
   push(operation: Operation): this {
+    const at = this.#writer.length;
     try {
       encodeOperation(this.#writer, operation);
     } catch (error) {
@@ -46,84 +59,194 @@ export class Batch implements Iterable<Operation> {
       throw new InvalidArgumentError(error.field, `${problem} (${describe(operation)})`);
     }
     this.#size++;
+    if (operation.verb === 'add-entry') this.#made.get(operation.set.name)?.add(this.#writer);
+    else if (operation.verb === 'create-set' || operation.verb === 'ensure-set') this.#madeSet(operation.set, at);
     return this;
   }
 
+  #madeSet(set: SetSpec, at: number): void {
+    if (set.type !== 'bitmap:port' && !set.hashSize) this.#made.set(set.name, new MadeSet(at));
+    else this.#made.delete(set.name);
+  }
+
+  /** IPVS_CMD_NEW_SERVICE. Fails with EEXIST, and with ENOENT for a scheduler or persistence engine that the kernel does not know. */
   createService(service: VirtualService): this {
     return this.push({ verb: 'create-service', service });
   }
 
+  /** IPVS_CMD_SET_SERVICE. Fails with ESRCH when there is no such service, and with ENOENT as `createService` does. */
   updateService(service: VirtualService): this {
     return this.push({ verb: 'update-service', service });
   }
 
+  /** Creates it, or updates the one that is there (NEW, then SET). Fails with ENOENT as `createService` does. */
   ensureService(service: VirtualService): this {
     return this.push({ verb: 'ensure-service', service });
   }
 
-  /** The kernel removes the destinations with it. */
+  /** IPVS_CMD_DEL_SERVICE; the kernel removes the destinations with it. Success when there is none. */
   removeService(key: ServiceKey): this {
     return this.push({ verb: 'remove-service', key });
   }
 
+  /**
+   * IPVS_CMD_NEW_DEST. Fails with ESRCH when there is no such service, EEXIST, and EINVAL for an address that is not unicast or in a network namespace
+   * whose lo was never up.
+   */
   createDestination(key: ServiceKey, destination: Destination): this {
     return this.push({ verb: 'create-destination', key, destination });
   }
 
+  /** IPVS_CMD_SET_DEST: weight, forwarding, thresholds. Connections go on. Fails with ESRCH without the service, ENOENT without the destination. */
   updateDestination(key: ServiceKey, destination: Destination): this {
     return this.push({ verb: 'update-destination', key, destination });
   }
 
+  /** Creates it, or updates the one that is there (NEW, then SET). Fails with ESRCH without the service, and EINVAL as `createDestination` does. */
   ensureDestination(key: ServiceKey, destination: Destination): this {
     return this.push({ verb: 'ensure-destination', key, destination });
   }
 
+  /** IPVS_CMD_DEL_DEST. Success when there is none, or no such service. To drain it first, update its weight to 0. */
   removeDestination(key: ServiceKey, destination: DestinationKey): this {
     return this.push({ verb: 'remove-destination', key, destination });
   }
 
+  /** IPVS_CMD_ZERO: statistics of the service and of its destinations back to nought. Fails with ESRCH. */
+  zeroService(key: ServiceKey): this {
+    return this.push({ verb: 'zero-service', key });
+  }
+
+  /** IPVS_CMD_ZERO: statistics of all services. */
+  zeroServices(): this {
+    return this.push({ verb: 'zero-services' });
+  }
+
+  /** IPVS_CMD_FLUSH: every virtual service of the network namespace goes, whoever made it. */
+  flushServices(): this {
+    return this.push({ verb: 'flush-services' });
+  }
+
+  /** IPVS_CMD_SET_CONFIG, in seconds, at most 2147483. A time-out that is absent or 0 stays as it is. */
+  setTimeouts(timeouts: Partial<IpvsTimeouts>): this {
+    const { tcpSeconds = 0, tcpFinSeconds = 0, udpSeconds = 0 } = timeouts;
+    return this.push({ verb: 'set-timeouts', timeouts: { tcpSeconds, tcpFinSeconds, udpSeconds } });
+  }
+
+  /** IPSET_CMD_CREATE. Fails with EEXIST, and with IPSET_ERR_FIND_TYPE for a type that the kernel does not know. */
   createSet(set: SetSpec): this {
     return this.push({ verb: 'create-set', set });
   }
 
+  /**
+   * IPSET_CMD_CREATE, or what makes the one that is there like this (`ensure-set` of operations.ts). Fails with EEXIST when that is of another type or
+   * family and referred to.
+   */
   ensureSet(set: SetSpec): this {
     return this.push({ verb: 'ensure-set', set });
   }
 
+  /** IPSET_CMD_DESTROY. Success when there is none; fails with IPSET_ERR_BUSY while a rule refers to it. */
   removeSet(name: string): this {
     return this.push({ verb: 'remove-set', name });
   }
 
+  /** IPSET_CMD_FLUSH: removes all entries. Fails with ENOENT. */
   flushSet(name: string): this {
     return this.push({ verb: 'flush-set', name });
   }
 
+  /**
+   * IPSET_CMD_SWAP: exchanges the contents at one moment; rules stay with the names. Fails with ENOENT, IPSET_ERR_EXIST_SETNAME2 (no `other`),
+   * IPSET_ERR_TYPE_MISMATCH, and EBUSY while one of them is listed.
+   */
   swapSets(name: string, other: string): this {
     return this.push({ verb: 'swap-sets', name, other });
   }
 
+  /** IPSET_CMD_RENAME. Fails with ENOENT, IPSET_ERR_REFERENCED while a rule refers to it, IPSET_ERR_EXIST_SETNAME2 when the name is taken. */
+  renameSet(name: string, newName: string): this {
+    return this.push({ verb: 'rename-set', name, newName });
+  }
+
+  /**
+   * Appends what makes the set hold exactly these entries, at one moment: a temporary set is created, filled and swapped with it. Made large enough for
+   * them. An entry that the kernel refuses is missing afterwards, and reported; `IpsetClient.replace` then leaves the set as it was instead.
+   */
+  replaceSet(set: SetSpec, entries: Iterable<SetEntry>): this {
+    const all = [...entries];
+    const spec = setFor(set, all.length);
+    const temporary = { ...spec, name: temporarySetName() };
+    // Whole or not at all: a bad entry must not leave half of it behind.
+    const part = new Batch(all.length + 4).ensureSet(spec).createSet(temporary);
+    for (const entry of all) part.addEntry(temporary, entry);
+    return this.append(part.swapSets(set.name, temporary.name).removeSet(temporary.name));
+  }
+
+  /** Appends all operations of another batch. */
+  append(other: Batch): this {
+    this.#writer.append(other.#writer);
+    this.#size += other.#size;
+    return this;
+  }
+
+  /**
+   * IPSET_CMD_ADD. One that is there gets these options. Fails with ENOENT without the set, IPSET_ERR_HASH_FULL when it is full and may not grow, and
+   * IPSET_ERR_TIMEOUT or IPSET_ERR_COMMENT when it was made without them.
+   */
   addEntry(set: SetRef, entry: SetEntry): this {
     return this.push({ verb: 'add-entry', set, entry });
   }
 
+  /** IPSET_CMD_DEL. Success when there is none, or no such set. */
   removeEntry(set: SetRef, entry: SetEntry): this {
     return this.push({ verb: 'remove-entry', set, entry });
   }
 
+  /** RTM_NEWLINK: a dummy link, left down. Success when there is one; fails with EEXIST for a link of another kind, which stays as it is. */
   ensureLink(name: string): this {
     return this.push({ verb: 'ensure-link', name });
   }
 
+  /** RTM_DELLINK. Success when there is none; fails with EINVAL for a link that is no dummy, which stays. */
   removeLink(name: string): this {
     return this.push({ verb: 'remove-link', name });
   }
 
+  /** RTM_NEWADDR. One that is there stays as it is, and is success. Fails with ENODEV without the link, EACCES where IPv6 is disabled on it. */
   addAddress(address: LinkAddress): this {
     return this.push({ verb: 'add-address', address });
   }
 
+  /** RTM_DELADDR. Success when there is none, or no such link. */
   removeAddress(link: string, address: IpAddress, prefixLength: number): this {
     return this.push({ verb: 'remove-address', link, address, prefixLength });
+  }
+
+  /** RTM_NEWADDR with NLM_F_REPLACE: lifetimes in seconds, and the flags of an IPv6 address, are written anew. Fails as `addAddress` does. */
+  ensureAddress(address: LinkAddress): this {
+    return this.push({ verb: 'ensure-address', address });
+  }
+
+  /**
+   * RTM_NEWROUTE, type local, table local. Success when exactly this one is there. Fails with ENODEV, ENETDOWN, and EINVAL for a `source` that is no
+   * address of this host.
+   */
+  addLocalRoute(route: LocalRoute): this {
+    return this.push({ verb: 'add-local-route', route });
+  }
+
+  /** RTM_DELROUTE, only one with this `protocol`. Success when there is none. */
+  removeLocalRoute(route: LocalRoute): this {
+    return this.push({ verb: 'remove-local-route', route });
+  }
+
+  /**
+   * IPCTNL_MSG_CT_DELETE by a whole tuple of either direction. Success when there is none. `options.id`: only the very connection that has it
+   * (`Connection.id`), not a later one of the same tuple.
+   */
+  removeConnection(tuple: ConnectionTuple, options: { readonly zone?: number; readonly id?: number } = {}): this {
+    return this.push({ verb: 'remove-connection', tuple, ...options });
   }
 
   /** The operations as plain data, in order, decoded one at a time. */
@@ -155,6 +278,25 @@ export class Batch implements Iterable<Operation> {
   /** @internal Reads the records; they are only good until the next push. */
   reader(): RecordReader {
     return new RecordReader(this.#writer.bytes, this.#writer.length);
+  }
+}
+
+/** A set that is made in a batch, and the additions to it so far. */
+class MadeSet {
+  /** Where its record begins. */
+  readonly #at: number;
+  #additions = 0;
+
+  constructor(at: number) {
+    this.#at = at;
+  }
+
+  add(writer: RecordWriter): void {
+    this.#additions++;
+    // At each doubling, from what the kernel takes of itself.
+    if (this.#additions >= DEFAULT_HASH_SIZE && (this.#additions & (this.#additions - 1)) === 0) {
+      setHashSize(writer, this.#at, tableFor(this.#additions + 1));
+    }
   }
 }
 

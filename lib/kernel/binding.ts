@@ -28,13 +28,37 @@ export interface NativeSession {
 
 export interface NativeAddon {
   readonly Session: new (timeoutMs: number) => NativeSession;
+  /** Moves the calling thread into the namespace for good: 0, an errno, or a {@link NetnsCode}. */
+  enterNetns(path: string): number;
 }
 
 /** Results of operations that are no errno. */
 export const RunCode = { unknown: -1, absent: -2 } as const;
 /** Results of dumps that are no errno: native/addon/addon.cc. */
 export const DumpCode = { unknown: -1_000_001, absent: -1_000_002, interrupted: -1_000_003 } as const;
-export const DumpKind = { services: 1, destinations: 2, sets: 3, entries: 4, links: 5, addresses: 6 } as const;
+export const DumpKind = {
+  services: 1,
+  destinations: 2,
+  sets: 3,
+  entries: 4,
+  links: 5,
+  addresses: 6,
+  servicesWithStatistics: 10,
+  destinationsWithStatistics: 11,
+  service: 12,
+  serviceWithStatistics: 13,
+  timeouts: 14,
+  info: 15,
+  table: 16,
+  tableByNetlink: 17,
+  tableWithStatistics: 18,
+  localRoutes: 30,
+  changes: 31,
+  connections: 40,
+} as const;
+
+/** Results of `enterNetns` that are no errno: native/addon/netns.h. */
+export const NetnsCode = { mainThread: -1, notNamespace: -2 } as const;
 
 /** From dist/lib/kernel and from lib/kernel alike the package's root is the first of these that has the addon. */
 const PLACES: readonly string[] = ['../../..', '../..'].flatMap((root) => [

@@ -1,50 +1,47 @@
 /** The worker side of the async clients: a session, and requests for it. */
 import type { Handler, HandlerModule, Host } from '../thread/host.ts';
-import type {
-  DestinationState,
-  LinkAddressState,
-  LinkState,
-  ServiceKey,
-  SetEntry,
-  SetState,
-  VirtualService,
-} from '../types.ts';
+import type { SetState } from '../types.ts';
 import { Batch } from './batch.ts';
-import type { VirtualServiceWithDestinations } from './client.ts';
+import { ConntrackReader, type ConntrackReply, type ConntrackRequest } from './client-conntrack.ts';
+import { IpsetReader, type IpsetReply, type IpsetRequest } from './client-ipset.ts';
+import { answerIpvs, type IpvsReply, type IpvsRequest } from './client-ipvs.ts';
+import { RouteReader, type RouteReply, type RouteRequest } from './client-route.ts';
 import { openSession } from './linux-session.ts';
-import { type BatchResult, type KernelSession, readAll } from './session.ts';
+import { enterNetns } from './netns.ts';
+import { type BatchOptions, type BatchResult, type KernelSession, readAll } from './session.ts';
 
 export interface ClientInit {
   readonly timeoutMs?: number;
+  /** Entered for the life of the thread that makes the handler. */
+  readonly netns?: string;
 }
 
 export type ReadRequest =
-  | { readonly kind: 'services' | 'servicesWithDestinations' | 'sets' | 'links' | 'addresses' }
-  | { readonly kind: 'destinations'; readonly service: ServiceKey }
+  | { readonly kind: 'sets' }
+  | IpvsRequest
+  | IpsetRequest
+  | RouteRequest
+  | ConntrackRequest
   | { readonly kind: 'entries'; readonly set: string };
 
 export type ClientRequest =
   | ReadRequest
   /** `records` and `size` of a batch. */
-  | { readonly kind: 'run'; readonly records: Uint8Array; readonly size: number };
+  | { readonly kind: 'run'; readonly records: Uint8Array; readonly size: number; readonly options?: BatchOptions };
 
 /** The field of the request's kind is there, no other. */
-export interface ReadReply {
+export interface ReadReply extends IpvsReply, IpsetReply, RouteReply, ConntrackReply {
   readonly result?: BatchResult;
-  readonly services?: VirtualService[];
-  readonly servicesWithDestinations?: VirtualServiceWithDestinations[];
-  readonly destinations?: DestinationState[];
   readonly sets?: SetState[];
-  readonly entries?: SetEntry[];
-  readonly links?: LinkState[];
-  readonly addresses?: LinkAddressState[];
 }
 
 export type ClientHost = Host<ClientRequest, ReadReply>;
 
 /** What the worker runs. */
 export function createHandler(init: ClientInit): Handler<ClientRequest, ReadReply> {
-  return new SessionHandler(openSession(init));
+  const { netns, ...options } = init;
+  if (netns !== undefined) enterNetns(netns);
+  return new SessionHandler(openSession(options));
 }
 
 /** The same in this thread, over a given session or one of its own. */
@@ -54,39 +51,55 @@ export function sessionModule(session?: KernelSession): HandlerModule<ClientInit
 
 class SessionHandler implements Handler<ClientRequest, ReadReply> {
   readonly #session: KernelSession;
+  readonly #ipset: IpsetReader;
+  readonly #route: RouteReader;
+  readonly #conntrack: ConntrackReader;
 
   constructor(session: KernelSession) {
     this.#session = session;
+    this.#ipset = new IpsetReader(session);
+    this.#route = new RouteReader(session);
+    this.#conntrack = new ConntrackReader(session);
   }
 
   handle(request: ClientRequest): ReadReply {
     const session = this.#session;
     switch (request.kind) {
       case 'run':
-        return { result: session.run(Batch.fromRecords(request.records, request.size)) };
+        return { result: session.run(Batch.fromRecords(request.records, request.size), request.options) };
       case 'services':
-        return { services: readAll(session.services()) };
+      case 'service':
       case 'servicesWithDestinations':
-        return {
-          servicesWithDestinations: readAll(session.services()).map((service) => ({
-            ...service,
-            destinations: readAll(session.destinations(service.key)),
-          })),
-        };
       case 'destinations':
-        return { destinations: readAll(session.destinations(request.service)) };
+      case 'timeouts':
+      case 'info':
+        return answerIpvs(session, request);
+      case 'testEntry':
+      case 'openEntries':
+      case 'nextEntries':
+      case 'closeEntries':
+        return this.#ipset.handle(request);
       case 'sets':
         return { sets: readAll(session.sets()) };
       case 'entries':
         return { entries: readAll(session.entries(request.set)) };
       case 'links':
-        return { links: readAll(session.links()) };
       case 'addresses':
-        return { addresses: readAll(session.addresses()) };
+      case 'localRoutes':
+      case 'openMonitor':
+      case 'drainMonitor':
+      case 'closeMonitor':
+        return this.#route.handle(request);
+      case 'connections':
+      case 'openConnections':
+      case 'nextConnections':
+      case 'closeConnections':
+        return this.#conntrack.handle(request);
     }
   }
 
   close(): void {
+    this.#route.close();
     this.#session.close();
   }
 }

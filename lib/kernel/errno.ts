@@ -29,6 +29,7 @@ export const Errno = {
   EOPNOTSUPP: 95,
   EAFNOSUPPORT: 97,
   EADDRNOTAVAIL: 99,
+  ENETDOWN: 100,
   ENOBUFS: 105,
   ETIMEDOUT: 110,
 } as const;
@@ -63,7 +64,10 @@ const IPSET: ReadonlyMap<number, readonly [name: string, reason: string]> = new 
   [4357, ['IPSET_ERR_HASH_RANGE', 'the range is not one']],
 ]);
 
+/** Of a test: the entry is not there. */
+export const IPSET_ERR_EXIST = 4103;
 export const IPSET_ERR_HASH_FULL = 4352;
+const IPSET_ERR_FIND_TYPE = 4098;
 
 /** `ENOENT`, `IPSET_ERR_HASH_FULL`; `errno 77` for one that has no name here. */
 export function errnoName(errno: number): string {
@@ -79,36 +83,54 @@ const COMMAND: Readonly<Record<Operation['verb'], string>> = {
   'ensure-destination': 'IPVS_CMD_NEW_DEST',
   'update-destination': 'IPVS_CMD_SET_DEST',
   'remove-destination': 'IPVS_CMD_DEL_DEST',
+  'zero-service': 'IPVS_CMD_ZERO',
+  'zero-services': 'IPVS_CMD_ZERO',
+  'flush-services': 'IPVS_CMD_FLUSH',
+  'set-timeouts': 'IPVS_CMD_SET_CONFIG',
   'create-set': 'IPSET_CMD_CREATE',
   'ensure-set': 'IPSET_CMD_CREATE',
   'remove-set': 'IPSET_CMD_DESTROY',
   'flush-set': 'IPSET_CMD_FLUSH',
   'swap-sets': 'IPSET_CMD_SWAP',
+  'rename-set': 'IPSET_CMD_RENAME',
   'add-entry': 'IPSET_CMD_ADD',
   'remove-entry': 'IPSET_CMD_DEL',
   'ensure-link': 'RTM_NEWLINK',
   'remove-link': 'RTM_DELLINK',
   'add-address': 'RTM_NEWADDR',
   'remove-address': 'RTM_DELADDR',
+  'ensure-address': 'RTM_NEWADDR',
+  'add-local-route': 'RTM_NEWROUTE',
+  'remove-local-route': 'RTM_DELROUTE',
+  'remove-connection': 'IPCTNL_MSG_CT_DELETE',
 };
 
-type Subsystem = 'IPVS' | 'IPSET' | 'RTM';
+type Subsystem = 'IPVS' | 'IPSET' | 'RTM' | 'IPCTNL';
 
 function subsystemOf(command: string): Subsystem {
-  return command.startsWith('IPVS') ? 'IPVS' : command.startsWith('IPSET') ? 'IPSET' : 'RTM';
+  if (command.startsWith('IPVS')) return 'IPVS';
+  if (command.startsWith('IPSET')) return 'IPSET';
+  return command.startsWith('IPCTNL') ? 'IPCTNL' : 'RTM';
 }
 
 const ABSENT: Readonly<Record<Subsystem, string>> = {
   IPVS: 'this kernel has no IPVS: modprobe ip_vs, or boot a kernel that has it',
   IPSET: 'this kernel has no ip_set: modprobe ip_set, or boot a kernel that has it',
   RTM: 'this kernel has no rtnetlink',
+  IPCTNL: 'this kernel does not show its connections: modprobe nf_conntrack_netlink, or boot a kernel that has it',
 };
 
 const PERMISSION: Readonly<Record<Subsystem, string>> = {
   IPVS: 'needs CAP_NET_ADMIN in the initial user namespace: run as root, or give the container NET_ADMIN',
   IPSET: 'needs CAP_NET_ADMIN: run as root, or give the container NET_ADMIN',
   RTM: 'needs CAP_NET_ADMIN: run as root, or give the container NET_ADMIN',
+  IPCTNL: 'needs CAP_NET_ADMIN: run as root, or give the container NET_ADMIN',
 };
+
+/** hash:ip,port is made by the module ip_set_hash_ipport. */
+function moduleOf(type: string): string {
+  return `ip_set_${type.replace(':', '_').replaceAll(',', '')}`;
+}
 
 /** What an errno means for one command, where that says more than its name. */
 function particular(errno: number, operation: Operation): string | undefined {
@@ -126,6 +148,7 @@ function particular(errno: number, operation: Operation): string | undefined {
       return undefined;
     }
     case 'remove-service':
+    case 'zero-service':
       return errno === Errno.ESRCH ? 'the virtual service does not exist' : undefined;
     case 'create-destination':
     case 'ensure-destination':
@@ -140,18 +163,46 @@ function particular(errno: number, operation: Operation): string | undefined {
       return undefined;
     case 'create-set':
     case 'ensure-set':
+      if (errno === IPSET_ERR_FIND_TYPE) {
+        return `this kernel has no set type ${operation.set.type}: modprobe ${moduleOf(operation.set.type)}`;
+      }
+      if (errno === Errno.EOPNOTSUPP) {
+        return `this kernel's ${operation.set.type} is of a revision without comments: leave comment out, or use a newer kernel`;
+      }
       if (errno !== Errno.EEXIST) return undefined;
       return operation.verb === 'create-set'
         ? 'the set exists already'
         : 'a set of that name but of other properties exists';
+    case 'rename-set':
+      if (errno === 4101 || errno === Errno.EEXIST) return 'a set of the new name exists already';
+      return errno === Errno.ENOENT ? 'there is no such set' : undefined;
+    case 'add-entry':
+    case 'remove-entry':
+      if (errno === IPSET_ERR_HASH_FULL && operation.set.type === 'bitmap:port')
+        return 'the port is not in the range of the set';
+      if (errno === 4097 || errno === 4109 || errno === 4110)
+        return `the set is not a ${operation.set.type} of ${operation.set.family}, or it lacks what the entry needs`;
+      return errno === Errno.ENOENT ? 'there is no such set' : undefined;
     case 'ensure-link':
       if (errno === Errno.EEXIST) return 'a link of that name exists that is not a dummy';
       return errno === Errno.EOPNOTSUPP ? 'this kernel has no dummy links: modprobe dummy' : undefined;
     case 'remove-link':
       return errno === Errno.EINVAL ? 'the link is not a dummy' : undefined;
     case 'add-address':
+    case 'ensure-address':
       if (errno === Errno.EACCES) return 'IPv6 is disabled on the link (sysctl disable_ipv6)';
       return errno === Errno.ENODEV ? 'there is no such link' : undefined;
+    case 'remove-address':
+      return undefined;
+    case 'add-local-route':
+    case 'remove-local-route':
+      if (errno === Errno.ENODEV) return 'there is no such link';
+      if (errno === Errno.ENETDOWN) return 'the link is down: set it up first';
+      return errno === Errno.EINVAL
+        ? 'the kernel does not take this route: is the source an address of this host?'
+        : undefined;
+    case 'remove-connection':
+      return undefined;
     default:
       return errno === Errno.ENOENT ? 'there is no such set' : undefined;
   }
@@ -182,6 +233,12 @@ function general(errno: number, subsystem: Subsystem): string {
   }
 }
 
+/** The field of the operation that the errno is about, where there is only one it can be. */
+function fieldOf(errno: number, operation: Operation): { readonly field?: string } {
+  if (errno !== Errno.ENOENT || !('service' in operation)) return {};
+  return operation.service.persistenceEngine === undefined ? { field: 'service.scheduler' } : {};
+}
+
 /** The details of one operation's failure. `kernelText`: the extended acknowledgement, if there was one. */
 export function operationError(operation: Operation, errno: number, kernelText?: string): NetlinkErrorDetails {
   const command = COMMAND[operation.verb];
@@ -192,6 +249,7 @@ export function operationError(operation: Operation, errno: number, kernelText?:
     command,
     object: objectText(operation),
     reason: kernelText === undefined ? reason : `${reason}; the kernel says: ${kernelText}`,
+    ...fieldOf(errno, operation),
   };
 }
 

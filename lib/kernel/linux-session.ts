@@ -1,43 +1,55 @@
 /** The kernel session over the native addon: batches (`batch-run.ts`), and dumps as cursors. */
 import { InvalidArgumentError, NetlinkError, ProxierError } from '../errors.ts';
 import type {
+  ChangeGroup,
+  Connection,
+  ConnectionFilter,
   DestinationState,
+  IpvsInfo,
+  IpvsReadOptions,
+  IpvsTableOptions,
+  IpvsTimeouts,
   LinkAddressState,
   LinkState,
+  LocalRouteFilter,
+  LocalRouteState,
   ServiceKey,
+  ServiceState,
   SetEntry,
+  SetRef,
   SetState,
-  VirtualService,
+  VirtualServiceWithDestinations,
 } from '../types.ts';
 import { Batch } from './batch.ts';
-import { BatchRun, type Ran } from './batch-run.ts';
-import { DumpCode, DumpKind, loadAddon, type NativeDump, type NativeSession } from './binding.ts';
-import {
-  readAddressState,
-  readDestinationState,
-  readEntryState,
-  readLinkState,
-  readService,
-  readSetState,
-} from './decode.ts';
-import { encodeServiceKey } from './encode.ts';
-import { Errno } from './errno.ts';
-import { type DumpName, dumpError, RecordCursor, SliceCursor, sliceBuffer } from './record-cursor.ts';
-import { type BatchResult, type Cursor, type KernelSession, readAll } from './session.ts';
-import { serviceKeyText } from './text.ts';
+import { BatchRun, type Ran, type RunRecords } from './batch-run.ts';
+import { DumpCode, DumpKind, loadAddon, type NativeDump, type NativeSession, RunCode } from './binding.ts';
+import { readEntryState, readSetState } from './decode.ts';
+import { readConnection } from './decode-conntrack.ts';
+import { encodeConnectionFilter } from './encode-conntrack.ts';
+import { encodeTestEntry } from './encode-set.ts';
+import { callError, Errno, IPSET_ERR_EXIST } from './errno.ts';
+import { IpvsReader } from './ipvs-reader.ts';
+import { onMainThread } from './netns.ts';
+import { type DumpName, dumpError, RecordCursor, sliceBuffer } from './record-cursor.ts';
+import { type RemoveConnectionsOptions, type RemovedConnections, removeConnections } from './remove-connections.ts';
+import { KernelMonitor, type RouteDumps, readAddresses, readLinks, readLocalRoutes } from './route-reads.ts';
+import type { BatchOptions, BatchResult, Cursor, KernelSession, Monitor } from './session.ts';
 import { type RecordReader, RecordWriter } from './wire.ts';
 
 export interface SessionOptions {
   /** How long a dump waits for the kernel's next answer, in milliseconds, 1 to 600000. Default 5000. Batches never wait. */
   readonly timeoutMs?: number;
+  /** Not here: a session is in the network namespace of its thread. Use `openKernel({ netns })`. */
+  readonly netns?: string;
 }
 
 /**
  * Opens a session in the network namespace of the calling thread. It stays in it whatever the thread does later.
- * @throws ProxierError ERR_ADDON when the addon is not there; a kernel without IPVS is reported by the first call that needs it.
+ * @throws InvalidArgumentError netns, ProxierError ERR_ADDON when the addon is not there; a kernel without IPVS is reported by the first call that needs it.
  */
 export function openSession(options: SessionOptions = {}): KernelSession {
   const { timeoutMs = 5000 } = options;
+  if (options.netns !== undefined) throw onMainThread();
   if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > 600_000) {
     throw new InvalidArgumentError('timeoutMs', `is ${timeoutMs}, must be an integer from 1 to 600000`);
   }
@@ -55,31 +67,46 @@ class LinuxSession implements KernelSession {
   /** Every cursor decodes a slice as soon as it has it, so one buffer serves them all. */
   readonly #slice = sliceBuffer();
   readonly #key = new RecordWriter();
+  readonly #ipvs = new IpvsReader((kind, name, decode, argument) => this.#dump(kind, name, decode, argument));
   #results = new Int32Array(64);
   /** A dump that has ended, for the next one to use: an audit reads one for every virtual service. */
   #idle: NativeDump | undefined;
   closed = false;
+  readonly #routes: RouteDumps;
 
   constructor(native: NativeSession) {
     this.#native = native;
+    this.#routes = this.#routeDumps();
   }
 
-  run(batch: Batch): BatchResult {
+  run(batch: Batch, options: BatchOptions = {}): BatchResult {
     this.#check();
-    const run = new BatchRun(batch, (records, length, count) => this.#run(records, length, count), this.#stats);
-    return run.result();
+    const run: RunRecords = (records, length, count) => this.#run(records, length, count);
+    return new BatchRun(batch, run, this.#stats, this, options).result();
   }
 
-  services(): Cursor<VirtualService> {
-    return this.#dump(DumpKind.services, { command: 'IPVS_CMD_GET_SERVICE', object: 'all services' }, readService);
+  services(options?: IpvsReadOptions): Cursor<ServiceState> {
+    return this.#ipvs.services(options);
   }
 
-  destinations(service: ServiceKey): Cursor<DestinationState> {
-    const writer = this.#key;
-    writer.length = 0;
-    encodeServiceKey(writer, service);
-    const name = { command: 'IPVS_CMD_GET_DEST', object: serviceKeyText(service) };
-    return this.#dump(DumpKind.destinations, name, readDestinationState, writer);
+  service(service: ServiceKey, options?: IpvsReadOptions): ServiceState | undefined {
+    return this.#ipvs.service(service, options);
+  }
+
+  destinations(service: ServiceKey, options?: IpvsReadOptions): Cursor<DestinationState> {
+    return this.#ipvs.destinations(service, options);
+  }
+
+  servicesWithDestinations(options?: IpvsTableOptions): Cursor<VirtualServiceWithDestinations> {
+    return this.#ipvs.servicesWithDestinations(options);
+  }
+
+  timeouts(): IpvsTimeouts {
+    return this.#ipvs.timeouts();
+  }
+
+  info(): IpvsInfo {
+    return this.#ipvs.info();
   }
 
   sets(): Cursor<SetState> {
@@ -104,27 +131,47 @@ class LinuxSession implements KernelSession {
     );
   }
 
+  testEntry(set: SetRef, entry: SetEntry): boolean {
+    this.#check();
+    const writer = new RecordWriter();
+    encodeTestEntry(writer, set, entry);
+    const code = this.#run(writer.bytes, writer.length, 1).results[0] ?? RunCode.unknown;
+    if (code === 0 || code === IPSET_ERR_EXIST) return code === 0;
+    const name = { command: 'IPSET_CMD_TEST', object: `${set.name} ${entry}` };
+    if (code > 0) throw callError(name.command, name.object, code);
+    throw dumpError(code === RunCode.absent ? DumpCode.absent : DumpCode.unknown, name);
+  }
+
   links(): Cursor<LinkState> {
-    return new SliceCursor(
-      this,
-      this.#whole(DumpKind.links, { command: 'RTM_GETLINK', object: 'links' }, readLinkState),
-    );
+    return readLinks(this.#routes);
   }
 
   addresses(): Cursor<LinkAddressState> {
-    const name = { command: 'RTM_GETADDR', object: 'addresses' };
-    const slices = this.#whole(DumpKind.addresses, name, readAddressState);
-    const links = new Map(readAll(this.links()).map((link) => [link.index, link.name]));
-    return new SliceCursor(
-      this,
-      slices.map((slice) =>
-        slice.flatMap(({ linkIndex, ...address }): LinkAddressState[] => {
-          const link = links.get(linkIndex);
-          // A link that went between the two dumps took its addresses with it.
-          return link === undefined ? [] : [{ link, linkIndex, ...address }];
-        }),
-      ),
-    );
+    return readAddresses(this.#routes);
+  }
+
+  localRoutes(filter: LocalRouteFilter = {}): Cursor<LocalRouteState> {
+    return readLocalRoutes(this.#routes, filter);
+  }
+
+  openMonitor(groups: readonly ChangeGroup[]): Monitor {
+    return new KernelMonitor(this.#routes, groups);
+  }
+
+  connections(filter: ConnectionFilter = {}): Cursor<Connection> {
+    const writer = this.#key;
+    writer.length = 0;
+    encodeConnectionFilter(writer, filter);
+    const name = { command: 'IPCTNL_MSG_CT_GET', object: 'connections' };
+    return this.#dump(DumpKind.connections, name, readConnection, writer);
+  }
+
+  removeConnections(
+    filter: ConnectionFilter,
+    predicate: (connection: Connection) => boolean,
+    options: RemoveConnectionsOptions = {},
+  ): RemovedConnections {
+    return removeConnections(this, filter, predicate, options);
   }
 
   /** A cursor is done with its dump. */
@@ -140,7 +187,8 @@ class LinuxSession implements KernelSession {
   }
 
   #check(): void {
-    if (this.closed) throw new ProxierError('ERR_CLOSED', 'the kernel session is closed');
+    if (this.closed)
+      throw new ProxierError('ERR_CLOSED', 'the kernel session is closed: open another one with openSession()');
   }
 
   #run(records: Uint8Array, length: number, count: number): Ran {
@@ -164,11 +212,33 @@ class LinuxSession implements KernelSession {
     return new RecordCursor(this, dump, this.#slice, name, decode);
   }
 
+  /** This session as the readers of `route-reads.ts` use it. */
+  #routeDumps(): RouteDumps {
+    const isClosed = (): boolean => this.closed;
+    return {
+      get closed() {
+        return isClosed();
+      },
+      release: (dump) => this.release(dump),
+      whole: (kind, name, decode, argument) => this.#whole(kind, name, decode, argument),
+      changes: () => {
+        this.#check();
+        return this.#native.dump(DumpKind.changes, EMPTY, 0, undefined);
+      },
+      buffer: this.#slice,
+    };
+  }
+
   /** rtnetlink says when things changed under a dump; then it is read again from the start. */
-  #whole<T>(kind: number, name: DumpName, decode: (reader: RecordReader) => T): readonly (readonly T[])[] {
+  #whole<T>(
+    kind: number,
+    name: DumpName,
+    decode: (reader: RecordReader) => T,
+    argument?: { readonly bytes: Uint8Array; readonly length: number },
+  ): readonly (readonly T[])[] {
     for (let round = 0; round < INTERRUPTED_ROUNDS; round++) {
       try {
-        const cursor = this.#dump(kind, name, decode);
+        const cursor = this.#dump(kind, name, decode, argument);
         const slices: (readonly T[])[] = [];
         for (let slice = cursor.next(); slice !== undefined; slice = cursor.next()) slices.push(slice);
         return slices;

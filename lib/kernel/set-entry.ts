@@ -1,6 +1,7 @@
 /** Set entries between ipset's notation and records. One file, so that what is written and what is read cannot drift apart. */
 import type { IpFamily, SetEntry, SetType } from '../types.ts';
 import { ADDRESS_BYTES, readAddress, writeAddress } from './address-bytes.ts';
+import { type EntryOptions, joinOptions } from './set-options.ts';
 import {
   EntryFlag,
   PROTOCOL_NUMBER,
@@ -29,7 +30,8 @@ const SHAPE: Record<
 const ENTRY_PORT = 4;
 const ENTRY_ADDRESS = 8;
 const PHYSDEV = 'physdev:';
-const NOMATCH = ' nomatch';
+/** TCP, UDP, SCTP, UDP-Lite (ip_set_proto_with_ports); and ICMP, ICMPv6, whose type and code stand in the port's place. */
+const PORT_PROTOCOLS: ReadonlySet<number> = new Set([6, 17, 132, 136, 1, 58]);
 
 function decimal(text: string, most: number): number {
   if (text.length === 0 || text.length > 5 || (text.length > 1 && text.startsWith('0'))) return -1;
@@ -55,8 +57,13 @@ export interface EncodedEntry {
 
 const WRITTEN: EncodedEntry = {};
 
-/** Writes the `entry` part of a record for `text`. */
-export function writeEntry(writer: RecordWriter, type: SetType, family: IpFamily, text: SetEntry): EncodedEntry {
+/** Writes the `entry` part of a record. */
+export function writeEntry(
+  writer: RecordWriter,
+  type: SetType,
+  family: IpFamily,
+  { body, nomatch }: { readonly body: string; readonly nomatch: boolean },
+): EncodedEntry {
   const at = writer.at;
   const { bytes, view } = writer;
   const shape = SHAPE[type];
@@ -65,19 +72,15 @@ export function writeEntry(writer: RecordWriter, type: SetType, family: IpFamily
   view.setUint16(at + 2, 0, true);
   view.setUint32(at + ENTRY_PORT, 0, true);
   writer.at = at + ENTRY_ADDRESS;
+  if (nomatch && !shape.fields.includes('net')) return { problem: `has nomatch, which ${type} does not know` };
   if (shape.fields.length === 0) {
-    const port = decimal(text, 65535);
+    const port = decimal(body, 65535);
     if (port < 0) return { problem: 'is not a port (0 to 65535)' };
     view.setUint16(at + ENTRY_PORT, port, true);
     return WRITTEN;
   }
-  let flags = 0;
-  let rest = text;
-  if (rest.endsWith(NOMATCH) && shape.fields.includes('net')) {
-    flags |= EntryFlag.nomatch;
-    rest = rest.slice(0, -NOMATCH.length);
-  }
-  const parts = rest.split(',');
+  let flags: number = nomatch ? EntryFlag.nomatch : 0;
+  const parts = body.split(',');
   if (parts.length !== shape.fields.length) return { problem: `must have the form ${notation(type)}` };
   let iface: string | undefined;
   for (let i = 0; i < parts.length; i++) {
@@ -87,7 +90,10 @@ export function writeEntry(writer: RecordWriter, type: SetType, family: IpFamily
       const colon = part.indexOf(':');
       const protocol = protocolNumber(part.slice(0, colon));
       const port = decimal(part.slice(colon + 1), 65535);
-      if (colon < 0 || protocol < 0 || port < 0) return { problem: `must have the form ${notation(type)}` };
+      if (colon < 0 || protocol < 1 || port < 0) return { problem: `must have the form ${notation(type)}` };
+      if (port !== 0 && !PORT_PROTOCOLS.has(protocol)) {
+        return { problem: `has a port, and protocol ${protocol} has none: write ${protocol}:0` };
+      }
       bytes[at + 2] = protocol;
       view.setUint16(at + ENTRY_PORT, port, true);
     } else if (field === 'iface') {
@@ -116,15 +122,49 @@ function writeNetwork(
   const slash = text.indexOf('/');
   const written = writeAddress(writer.bytes, writer.at, slash < 0 ? text : text.slice(0, slash));
   if (written === 0 || (slash >= 0 && !prefixed)) return `holds "${text}", which is not an address`;
-  if ((written === 4) !== (family === 'IPv4')) return `holds "${text}", but the set is of family ${family}`;
+  if ((written === 4) !== (family === 'IPv4'))
+    return `holds "${text}", but the set is of family ${family}: add it to a set of the other family`;
   if (prefixed) {
     const prefix = slash < 0 ? full : decimal(text.slice(slash + 1), full);
     if (prefix < 0) return `holds "${text}", whose prefix length is not one of ${family}`;
-    if (prefix === 0 && !zero) return `holds "${text}": this set type takes no /0, use the two /1 halves`;
+    if (prefix === 0 && !zero) {
+      const halves = family === 'IPv4' ? '0.0.0.0/1 and 128.0.0.0/1' : '::/1 and 8000::/1';
+      return `holds "${text}", and this set type takes no /0: add ${halves} instead (splitPrefix0)`;
+    }
+    if (clearHostBits(writer.bytes, writer.at, prefix)) {
+      const masked = readAddress(writer.bytes, writer.at, family);
+      return `holds "${text}", which has host bits: the network is ${masked}/${prefix}`;
+    }
     writer.bytes[entry + 3] = prefix;
   }
   writer.at += ADDRESS_BYTES;
   return undefined;
+}
+
+/** Whether there were any. Stops at the 16 bytes: behind an IPv4 address they are zero. */
+function clearHostBits(bytes: Uint8Array, at: number, prefix: number): boolean {
+  let cleared = false;
+  for (let i = prefix >> 3; i < ADDRESS_BYTES; i++) {
+    const mask = i === prefix >> 3 ? 0xff >> (prefix & 7) : 0xff;
+    const byte = bytes[at + i] ?? 0;
+    if ((byte & mask) === 0) continue;
+    bytes[at + i] = byte & ~mask;
+    cleared = true;
+  }
+  return cleared;
+}
+
+/**
+ * `0.0.0.0/0` and `::/0` are no entry of hash:net and hash:ip,port,net: their two halves are. Any other network is returned as it is, alone;
+ * so is an entry whose last field is another one.
+ * @example ranges.flatMap((range) => splitPrefix0(range)); splitPrefix0('0.0.0.0/0') // ['0.0.0.0/1', '128.0.0.0/1']
+ */
+export function splitPrefix0(entry: SetEntry): [SetEntry] | [SetEntry, SetEntry] {
+  const found = /^((?:.*,)?)(0\.0\.0\.0|::)\/0((?: .*)?)$/s.exec(entry);
+  if (found === null) return [entry];
+  const [, head = '', address = '', options = ''] = found;
+  const other = address === '::' ? '8000::' : '128.0.0.0';
+  return [`${head}${address}/1${options}`, `${head}${other}/1${options}`];
 }
 
 function notation(type: SetType): string {
@@ -140,8 +180,8 @@ export function isLinkName(name: string): boolean {
 export interface EntryFields {
   readonly type: SetType;
   readonly family: IpFamily;
-  /** Text of the entry; complete but for the interface, which stands elsewhere in the record. */
-  text(iface: string): SetEntry;
+  /** Text of the entry; complete but for the interface and the options, which stand elsewhere in the record. */
+  text(iface: string, options: EntryOptions): SetEntry;
 }
 
 /** Reads the `entry` part of a record; undefined for a set type this library does not know. */
@@ -155,7 +195,9 @@ export function readEntry(reader: RecordReader): EntryFields | undefined {
   const prefix = view.getUint8(at + 3);
   const port = view.getUint16(at + ENTRY_PORT, true);
   reader.at = at + ENTRY_ADDRESS;
-  if (type === 'bitmap:port') return { type, family, text: () => String(port) };
+  if (type === 'bitmap:port') {
+    return { type, family, text: (_iface, options) => joinOptions(String(port), false, options) };
+  }
   const full = family === 'IPv4' ? 32 : 128;
   const parts: string[] = [];
   for (const field of SHAPE[type].fields) {
@@ -166,12 +208,13 @@ export function readEntry(reader: RecordReader): EntryFields | undefined {
       reader.at += ADDRESS_BYTES;
     }
   }
-  const suffix = (flags & EntryFlag.nomatch) === 0 ? '' : NOMATCH;
+  const nomatch = (flags & EntryFlag.nomatch) !== 0;
   const physdev = (flags & EntryFlag.physdev) === 0 ? '' : PHYSDEV;
   const head = parts.join(',');
   return {
     type,
     family,
-    text: (iface) => (type === 'hash:net,iface' ? `${head},${physdev}${iface}${suffix}` : `${head}${suffix}`),
+    text: (iface, options) =>
+      joinOptions(type === 'hash:net,iface' ? `${head},${physdev}${iface}` : head, nomatch, options),
   };
 }

@@ -3,12 +3,14 @@ import type { Operation } from '../operations.ts';
 import {
   type Destination,
   type DestinationKey,
-  type LinkAddress,
   ServiceFlag,
   type ServiceKey,
   type SetSpec,
+  type Tunnel,
   type VirtualService,
 } from '../types.ts';
+import { schedulerFlagNames } from './scheduler-flags.ts';
+import { addressText, connectionText, localRouteText } from './text-route.ts';
 
 /** One line, e.g. `ipvsadm -a -t 10.96.0.10:80 -r 10.244.1.5:8080 -m -w 1`. */
 export function operationText(operation: Operation): string {
@@ -27,6 +29,16 @@ export function operationText(operation: Operation): string {
       return `ipvsadm -e ${keyOption(operation.key)} ${destinationText(operation.destination)}`;
     case 'remove-destination':
       return `ipvsadm -d ${keyOption(operation.key)} -r ${endpoint(operation.destination)}`;
+    case 'zero-service':
+      return `ipvsadm -Z ${keyOption(operation.key)}`;
+    case 'zero-services':
+      return 'ipvsadm -Z';
+    case 'flush-services':
+      return 'ipvsadm -C';
+    case 'set-timeouts': {
+      const { tcpSeconds, tcpFinSeconds, udpSeconds } = operation.timeouts;
+      return `ipvsadm --set ${tcpSeconds} ${tcpFinSeconds} ${udpSeconds}`;
+    }
     case 'create-set':
       return `ipset create ${setText(operation.set)}`;
     case 'ensure-set':
@@ -37,6 +49,8 @@ export function operationText(operation: Operation): string {
       return `ipset flush ${operation.name}`;
     case 'swap-sets':
       return `ipset swap ${operation.name} ${operation.other}`;
+    case 'rename-set':
+      return `ipset rename ${operation.name} ${operation.newName}`;
     case 'add-entry':
       return `ipset add ${operation.set.name} ${operation.entry}`;
     case 'remove-entry':
@@ -47,6 +61,14 @@ export function operationText(operation: Operation): string {
       return `ip link del ${operation.name}`;
     case 'add-address':
       return `ip addr add ${addressText(operation.address)}`;
+    case 'ensure-address':
+      return `ip addr replace ${addressText(operation.address)}`;
+    case 'add-local-route':
+      return `ip route append ${localRouteText(operation.route)}`;
+    case 'remove-local-route':
+      return `ip route del ${localRouteText(operation.route)}`;
+    case 'remove-connection':
+      return `conntrack -D ${connectionText(operation)}`;
     case 'remove-address':
       return `ip addr del ${addressText(operation)}`;
   }
@@ -65,7 +87,13 @@ export function objectText(operation: Operation): string {
     case 'update-service':
       return serviceKeyText(operation.service.key);
     case 'remove-service':
+    case 'zero-service':
       return serviceKeyText(operation.key);
+    case 'zero-services':
+    case 'flush-services':
+      return 'all services';
+    case 'set-timeouts':
+      return 'time-outs';
     case 'create-destination':
     case 'ensure-destination':
     case 'update-destination':
@@ -76,11 +104,19 @@ export function objectText(operation: Operation): string {
       return operation.set.name;
     case 'swap-sets':
       return `${operation.name} ${operation.other}`;
+    case 'rename-set':
+      return `${operation.name} ${operation.newName}`;
     case 'add-entry':
     case 'remove-entry':
       return `${operation.set.name} ${operation.entry}`;
     case 'add-address':
+    case 'ensure-address':
       return addressText(operation.address);
+    case 'add-local-route':
+    case 'remove-local-route':
+      return localRouteText(operation.route);
+    case 'remove-connection':
+      return connectionText(operation);
     case 'remove-address':
       return addressText(operation);
     default:
@@ -110,10 +146,7 @@ function serviceText(service: VirtualService): string {
     text += ` -M ${family6 ? prefixLength : netmask(prefixLength)}`;
   }
   if ((flags & ServiceFlag.onePacket) !== 0) text += ' -o';
-  const scheduler: string[] = [];
-  if ((flags & ServiceFlag.sched1) !== 0) scheduler.push('flag-1');
-  if ((flags & ServiceFlag.sched2) !== 0) scheduler.push('flag-2');
-  if ((flags & ServiceFlag.sched3) !== 0) scheduler.push('flag-3');
+  const scheduler = schedulerFlagNames(service.scheduler, flags);
   if (scheduler.length > 0) text += ` -b ${scheduler.join(',')}`;
   if (service.persistenceEngine !== undefined) text += ` --pe ${service.persistenceEngine}`;
   return text;
@@ -126,24 +159,33 @@ function netmask(prefixLength: number): string {
 
 function destinationText(destination: Destination): string {
   const { forward, weight, upperThreshold = 0, lowerThreshold = 0 } = destination;
-  let text = `-r ${endpoint(destination)} ${FORWARD_OPTION[forward]} -w ${weight}`;
+  let text = `-r ${endpoint(destination)} ${FORWARD_OPTION[forward]}`;
+  if (destination.tunnel !== undefined) text += tunnelText(destination.tunnel);
+  text += ` -w ${weight}`;
   if (upperThreshold !== 0) text += ` -x ${upperThreshold}`;
   if (lowerThreshold !== 0) text += ` -y ${lowerThreshold}`;
   return text;
 }
 
-function setText(set: SetSpec): string {
-  if (set.type === 'bitmap:port') return `${set.name} ${set.type} range 0-65535`;
-  const { hashSize = 0, maxElements = 0 } = set;
-  let text = `${set.name} ${set.type} family ${set.family === 'IPv4' ? 'inet' : 'inet6'}`;
-  if (hashSize !== 0) text += ` hashsize ${hashSize}`;
-  if (maxElements !== 0) text += ` maxelem ${maxElements}`;
+function tunnelText({ type, port, checksum, remoteChecksum }: Tunnel): string {
+  let text = ` --tun-type ${type}`;
+  if (port !== undefined) text += ` --tun-port ${port}`;
+  if (checksum === true) text += ' --tun-csum';
+  if (remoteChecksum === true) text += ' --tun-remcsum';
   return text;
 }
 
-function addressText(address: LinkAddress): string {
-  let text = `${address.address}/${address.prefixLength} dev ${address.link}`;
-  if (address.scope !== undefined && address.scope !== 'global') text += ` scope ${address.scope}`;
-  if (address.deprecated === true) text += ' preferred_lft 0';
+function setText(set: SetSpec): string {
+  const { hashSize = 0, maxElements = 0, timeoutSeconds } = set;
+  let text = `${set.name} ${set.type}`;
+  if (set.type === 'bitmap:port') {
+    text += ' range 0-65535';
+  } else {
+    text += ` family ${set.family === 'IPv4' ? 'inet' : 'inet6'}`;
+    if (hashSize !== 0) text += ` hashsize ${hashSize}`;
+    if (maxElements !== 0) text += ` maxelem ${maxElements}`;
+  }
+  if (timeoutSeconds !== undefined) text += ` timeout ${timeoutSeconds}`;
+  if (set.comment === true) text += ' comment';
   return text;
 }

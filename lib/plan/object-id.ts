@@ -33,17 +33,24 @@ export function objectOf(operation: Operation): ObjectId {
     case 'ensure-service':
       return serviceObject(keyText(operation.service.key));
     case 'remove-service':
+    case 'zero-service':
       return serviceObject(keyText(operation.key));
     case 'create-destination':
     case 'update-destination':
     case 'ensure-destination':
     case 'remove-destination':
       return destinationOf(operation.key, operation.destination);
+    case 'zero-services':
+    case 'flush-services':
+      return 'services';
+    case 'set-timeouts':
+      return 'timeouts';
     case 'create-set':
     case 'ensure-set':
       return `set ${operation.set.name}`;
     case 'remove-set':
     case 'flush-set':
+    case 'rename-set':
     case 'swap-sets':
       return `set ${operation.name}`;
     case 'add-entry':
@@ -53,9 +60,15 @@ export function objectOf(operation: Operation): ObjectId {
     case 'remove-link':
       return `link ${operation.name}`;
     case 'add-address':
+    case 'ensure-address':
       return addressObject(operation.address.address);
     case 'remove-address':
       return addressObject(operation.address);
+    case 'add-local-route':
+    case 'remove-local-route':
+      return `route ${operation.route.address}/${operation.route.prefixLength}`;
+    case 'remove-connection':
+      return `connection ${operation.tuple.source} ${operation.tuple.destination}`;
   }
 }
 

@@ -28,6 +28,7 @@ export function scopeOf(operation: Operation): ObjectScope {
     case 'ensure-service':
       return scopeOfKey(operation.service.key);
     case 'remove-service':
+    case 'zero-service':
     case 'create-destination':
     case 'update-destination':
     case 'ensure-destination':

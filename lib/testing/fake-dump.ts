@@ -1,23 +1,24 @@
-/** The fake kernel's tables as the tools print the real ones: `ipvsadm -Sn`, `ipset save`, `ip -o addr`. Sorted, so that equal is equal. */
-import { familyOf, fullPrefix } from '../address.ts';
-import { type Destination, type ForwardMethod, ServiceFlag, type ServiceKey, type VirtualService } from '../types.ts';
-import { type FakeTables, hostPort } from './fake-tables.ts';
+/**
+ * The fake kernel's tables as the tools print the real ones: `ipvsadm -Sn` (with the thresholds, which it leaves out), `ipset save`, `ip -o addr`,
+ * `ip route`. Sorted, so that equal is equal.
+ */
+import { operationText } from '../kernel/text.ts';
+import type { Operation } from '../operations.ts';
+import type { FakeTables } from './fake-tables.ts';
 
-const protocolFlag = { tcp: '-t', udp: '-u', sctp: '--sctp-service' } as const;
-const forwardFlag: Record<ForwardMethod, string> = {
-  masquerade: '-m',
-  local: '-m',
-  tunnel: '-i',
-  direct: '-g',
-  bypass: '-g',
-};
+/** The operation that would make it, without the name of the tool. */
+function option(operation: Operation, tool: string): string {
+  return operationText(operation).slice(tool.length + 1);
+}
 
 /** `ipvsadm -Sn` */
 export function ipvsText(tables: FakeTables): string {
   const blocks = [...tables.services.values()].map(({ service, destinations }) => {
-    const name = serviceName(service.key);
-    const lines = [...destinations.values()].map((destination) => `-a ${name} ${destinationText(destination)}`);
-    return [`-A ${name} ${serviceText(service)}`, ...lines.sort()].join('\n');
+    const { key } = service;
+    const lines = [...destinations.values()].map((destination) =>
+      option({ verb: 'create-destination', key, destination }, 'ipvsadm'),
+    );
+    return [option({ verb: 'create-service', service }, 'ipvsadm'), ...lines.sort()].join('\n');
   });
   return joinLines(blocks.sort());
 }
@@ -30,51 +31,34 @@ export function ipsetText(tables: FakeTables): string {
       spec.type === 'bitmap:port'
         ? 'range 0-65535'
         : `family ${family} hashsize ${spec.hashSize} maxelem ${spec.maxElements}`;
+    const timeout = spec.timeoutSeconds === undefined ? '' : ` timeout ${spec.timeoutSeconds}`;
     return [
-      `create ${spec.name} ${spec.type} ${options}`,
+      `create ${spec.name} ${spec.type} ${options}${timeout}${spec.comment === true ? ' comment' : ''}`,
       ...[...entries].sort().map((entry) => `add ${spec.name} ${entry}`),
     ].join('\n');
   });
   return joinLines(blocks.sort());
 }
 
-/** `kube-ipvs0 10.96.0.1/32 global`, one address a line; links without addresses are listed as `link kind`. */
+/** `kube-ipvs0 10.96.0.1/32 global`, one address a line; links are listed as `link name kind`. */
 export function addressText(tables: FakeTables): string {
   const links = [...tables.links.values()].map(({ name, kind }) => `link ${name} ${kind === '' ? 'physical' : kind}`);
   const addresses = [...tables.addresses.values()].map(
-    ({ link, address, prefixLength, scope, deprecated }) =>
-      `${link} ${address}/${prefixLength} ${scope}${deprecated ? ' deprecated' : ''}`,
+    ({ link, address, prefixLength, scope, deprecated, validSeconds, preferredSeconds = 0 }) => {
+      const lifetime = validSeconds === undefined ? '' : ` valid_lft ${validSeconds}sec`;
+      const preferred = preferredSeconds === 0 ? '' : ` preferred_lft ${preferredSeconds}sec`;
+      return `${link} ${address}/${prefixLength} ${scope}${deprecated ? ' deprecated' : ''}${lifetime}${preferred}`;
+    },
   );
   return joinLines([...links.sort(), ...addresses.sort()]);
 }
 
-function serviceName(key: ServiceKey): string {
-  if ('fwmark' in key) return `-f ${key.fwmark}${key.family === 'IPv6' ? ' -6' : ''}`;
-  return `${protocolFlag[key.protocol]} ${hostPort(key.address, key.port)}`;
-}
-
-function serviceText(service: VirtualService): string {
-  const full = fullPrefix('fwmark' in service.key ? service.key.family : familyOf(service.key.address));
-  const { prefixLength = full, persistenceEngine } = service;
-  const parts = [`-s ${service.scheduler}`];
-  if ((service.flags & ServiceFlag.persistent) !== 0) parts.push(`-p ${service.timeoutSeconds}`);
-  if (prefixLength !== full) parts.push(`-M ${prefixLength}`);
-  if (persistenceEngine !== undefined) parts.push(`--pe ${persistenceEngine}`);
-  if ((service.flags & ServiceFlag.onePacket) !== 0) parts.push('-o');
-  const schedulerFlags = [ServiceFlag.sched1, ServiceFlag.sched2, ServiceFlag.sched3]
-    .map((flag, index) => ((service.flags & flag) === 0 ? '' : `flag-${index + 1}`))
-    .filter((text) => text !== '');
-  if (schedulerFlags.length > 0) parts.push(`-b ${schedulerFlags.join(',')}`);
-  return parts.join(' ');
-}
-
-function destinationText(destination: Destination): string {
-  const thresholds = [
-    destination.upperThreshold ? ` -x ${destination.upperThreshold}` : '',
-    destination.lowerThreshold ? ` -y ${destination.lowerThreshold}` : '',
-  ].join('');
-  const name = hostPort(destination.address, destination.port);
-  return `-r ${name} ${forwardFlag[destination.forward]} -w ${destination.weight}${thresholds}`;
+/** `local 10.96.0.0/16 dev lo …`: those that were added, not those that came with an address. */
+export function routeText(tables: FakeTables): string {
+  const routes = [...tables.localRoutes.values()].map((route) =>
+    option({ verb: 'add-local-route', route }, 'ip route append'),
+  );
+  return joinLines(routes.sort());
 }
 
 function joinLines(lines: readonly string[]): string {

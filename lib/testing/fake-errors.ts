@@ -1,45 +1,36 @@
-/** How the fake kernel says no: the errno numbers and names of the real one (netlink.md sections 1 to 3). */
-import type { NetlinkErrorDetails } from '../errors.ts';
+/** How the fake kernel says no: the error numbers of the real one, by name. */
 import { NetlinkError } from '../errors.ts';
+import { absentError, callError, Errno } from '../kernel/errno.ts';
 
-const errnos = {
-  EPERM: [1, 'needs CAP_NET_ADMIN'],
-  ENOENT: [2, 'does not exist'],
-  ESRCH: [3, 'no such virtual service'],
-  ENOMEM: [12, 'out of memory'],
-  EEXIST: [17, 'exists already'],
-  ENODEV: [19, 'no such device'],
-  EINVAL: [22, 'invalid argument'],
-  EMFILE: [24, 'too many open files'],
-  ERANGE: [34, 'out of range'],
-  EOPNOTSUPP: [95, 'not supported by this kernel'],
-  ENOBUFS: [105, 'the answer was lost'],
-  IPSET_ERR_PROTOCOL: [4097, 'the message does not fit the set'],
-  IPSET_ERR_FIND_TYPE: [4098, 'unknown set type'],
-  IPSET_ERR_BUSY: [4100, 'the set is in use'],
-  IPSET_ERR_EXIST_SETNAME2: [4101, 'the second set does not exist'],
-  IPSET_ERR_TYPE_MISMATCH: [4102, 'the sets are of different types'],
-  IPSET_ERR_HASH_FULL: [4352, 'the set is full'],
+/** include/uapi/linux/netfilter/ipset/ip_set.h, as far as the fake kernel gives them or a test may want them. */
+const ipset = {
+  IPSET_ERR_PROTOCOL: 4097,
+  IPSET_ERR_FIND_TYPE: 4098,
+  IPSET_ERR_MAX_SETS: 4099,
+  IPSET_ERR_BUSY: 4100,
+  IPSET_ERR_EXIST_SETNAME2: 4101,
+  IPSET_ERR_TYPE_MISMATCH: 4102,
+  IPSET_ERR_EXIST: 4103,
+  IPSET_ERR_INVALID_CIDR: 4104,
+  IPSET_ERR_TIMEOUT: 4107,
+  IPSET_ERR_REFERENCED: 4108,
+  IPSET_ERR_COMMENT: 4112,
+  IPSET_ERR_HASH_FULL: 4352,
+  IPSET_ERR_HASH_ELEM: 4353,
+  IPSET_ERR_MISSING_PROTO: 4355,
+  IPSET_ERR_HASH_RANGE_UNSUPPORTED: 4356,
 } as const;
 
-export type ErrnoName = keyof typeof errnos;
+export type ErrnoName = keyof typeof Errno | keyof typeof ipset;
 
-export function fakeError(
-  name: ErrnoName,
-  command: string,
-  object: string,
-  reason: string = errnos[name][1],
-): NetlinkErrorDetails {
-  return { errno: errnos[name][0], errnoName: name, command, object, reason };
+const numbers: Readonly<Record<ErrnoName, number>> = { ...Errno, ...ipset };
+
+export function errnoOf(name: ErrnoName): number {
+  return numbers[name];
 }
 
-/** As a session throws it for a call that fails as a whole. */
-export function fakeFailure(details: NetlinkErrorDetails): NetlinkError {
-  const code =
-    details.errnoName === 'EPERM'
-      ? 'ERR_PERMISSION'
-      : details.errnoName === 'EOPNOTSUPP'
-        ? 'ERR_KERNEL_UNSUPPORTED'
-        : 'ERR_NETLINK';
-  return new NetlinkError(code, details);
+/** As a session throws it for a call that fails as a whole. `absent`: the kernel does not have that subsystem. */
+export function fakeFailure(name: ErrnoName | 'absent', command: string, object: string): NetlinkError {
+  if (name === 'absent') return new NetlinkError('ERR_KERNEL_UNSUPPORTED', absentError(command, object));
+  return callError(command, object, errnoOf(name));
 }

@@ -2,29 +2,48 @@
  * A kernel in memory with the manners of the real one: the same verbs, the same errno for the same mistake, an answer per operation.
  * Faults are injected per operation or per read, and `outside` is the hand of somebody else on the same tables.
  */
-import type { NetlinkErrorDetails } from '../errors.ts';
-import { ProxierError } from '../errors.ts';
-import { type Batch, operationText } from '../kernel/batch.ts';
-import type { BatchResult, Cursor, KernelSession, OperationFailure } from '../kernel/session.ts';
-import type { Operation } from '../operations.ts';
-import type { DestinationState, LinkAddressState, LinkState, ServiceKey, SetState, VirtualService } from '../types.ts';
-import { addressText, ipsetText, ipvsText } from './fake-dump.ts';
-import { type ErrnoName, fakeError, fakeFailure } from './fake-errors.ts';
-import { FakeTables, keyText } from './fake-tables.ts';
 
-/** What happens instead of the operation: an errno; or no answer is seen, after the kernel did it (`lost`) or did not (`dropped`). */
-export type Fault = ErrnoName | 'lost' | 'dropped';
+import { RunCode } from '../kernel/binding.ts';
+import type { KernelSession } from '../kernel/session.ts';
+import { operationText } from '../kernel/text.ts';
+import type { Operation, Verb } from '../operations.ts';
+import { addressText, ipsetText, ipvsText, routeText } from './fake-dump.ts';
+import { type ErrnoName, errnoOf, fakeFailure } from './fake-errors.ts';
+import type { FakeMonitor } from './fake-monitor.ts';
+import { FakeSession } from './fake-session.ts';
+import { FakeTables } from './fake-tables.ts';
 
-/** What a session can dump. */
-export type FakeRead = 'services' | 'destinations' | 'sets' | 'entries' | 'links' | 'addresses';
+/**
+ * What happens instead of the operation: an errno; or no answer is seen, after the kernel did it (`lost`) or did not (`dropped`).
+ * `slowMicros`: it is done, and took so long; nothing waits, `BatchResult.kernelMicros` says it.
+ */
+export type Fault = ErrnoName | 'lost' | 'dropped' | { readonly slowMicros: number };
+
+/** What a session can read. `services` stands for the single service, the time-outs and the version too, `entries` for a test. */
+export type FakeRead =
+  | 'services'
+  | 'destinations'
+  | 'sets'
+  | 'entries'
+  | 'links'
+  | 'addresses'
+  | 'localRoutes'
+  | 'connections';
 
 export interface FakeKernelOptions {
-  /** Kernel with ip_vs, ip_set, the dummy link. Default true. */
+  /** Kernel with ip_vs, ip_set, the dummy link, nf_conntrack_netlink. Default true. */
   readonly ipvs?: boolean;
   readonly ipset?: boolean;
   readonly dummy?: boolean;
+  readonly conntrack?: boolean;
   /** The process has CAP_NET_ADMIN. Default true. */
   readonly permitted?: boolean;
+}
+
+/** Result of an operation as the addon gives it: 0, an errno, or a `RunCode`; and how long it took. */
+export interface Met {
+  readonly code: number;
+  readonly micros: number;
 }
 
 interface Plot {
@@ -33,14 +52,29 @@ interface Plot {
   times: number;
 }
 
-const sliceSize = 64;
+type Subsystem = 'ipvs' | 'ipset' | 'conntrack' | 'route';
+
+const subsystemOfRead: Readonly<Record<FakeRead, Subsystem>> = {
+  services: 'ipvs',
+  destinations: 'ipvs',
+  sets: 'ipset',
+  entries: 'ipset',
+  links: 'route',
+  addresses: 'route',
+  localRoutes: 'route',
+  connections: 'conntrack',
+};
 
 export class FakeKernel {
-  /** Every operation that reached the kernel, in the notation people know, with its fate when it failed. */
+  /**
+   * Every message that reached the kernel, in the notation people know, with its fate when it failed. An `ensure` of something that is there
+   * is two of them: `ipvsadm -A … # EEXIST`, `ipvsadm -E …`.
+   */
   readonly log: string[] = [];
-  /** Called after each operation, whatever became of it: where to check what must hold at every moment. */
+  /** Called after each of these messages, whatever became of it: where to check what must hold at every moment. */
   afterEach: ((operation: Operation) => void) | undefined;
   readonly #options: FakeKernelOptions;
+  readonly #monitors: Set<FakeMonitor> = new Set();
   #tables = new FakeTables();
   #plots: Plot[] = [];
   #readFaults: { read: FakeRead; errno: ErrnoName; times: number }[] = [];
@@ -59,12 +93,12 @@ export class FakeKernel {
     return new FakeSession(this);
   }
 
-  /** The next `times` operations that the predicate accepts meet the fault. */
+  /** The next `times` messages that the predicate accepts meet the fault. */
   failNext(predicate: (operation: Operation) => boolean, fault: Fault, times: number = 1): void {
     this.#plots.push({ predicate, fault, times });
   }
 
-  /** The next `times` dumps of this kind fail. */
+  /** The next `times` reads of this kind fail. Those that a session makes for itself, to enlarge a set, do not. */
   failRead(read: FakeRead, errno: ErrnoName, times: number = 1): void {
     this.#readFaults.push({ read, errno, times });
   }
@@ -82,9 +116,12 @@ export class FakeKernel {
     return copy;
   }
 
-  /** `ipvsadm -Sn`, `ipset save` and `ip addr` in one text. */
+  /** `ipvsadm -Sn`, `ipset save`, `ip addr` and the local routes that were added, in one text. */
   dump(): string {
-    return [ipvsText(this.#tables), ipsetText(this.#tables), addressText(this.#tables)].join('\n');
+    const tables = this.#tables;
+    const routes = routeText(tables);
+    const sections = [ipvsText(tables), ipsetText(tables), addressText(tables)];
+    return [...sections, ...(routes === '' ? [] : [routes])].join('\n');
   }
 
   /** Connection counts of a destination, as `ipvsadm -Ln` shows them. */
@@ -95,34 +132,53 @@ export class FakeKernel {
     destinations.set(destination, { ...state, activeConnections: active, inactiveConnections: inactive });
   }
 
-  /** One operation as the kernel meets it; undefined = done. */
-  meet(
-    operation: Operation,
-  ): { readonly outcome: 'failed' | 'unknown'; readonly error: NetlinkErrorDetails } | undefined {
-    const text = operationText(operation);
-    const refused = this.#refused(operation);
-    const fault = refused ?? this.#fault(operation);
-    if (fault === 'lost' || fault === 'dropped') {
-      if (fault === 'lost') this.#tables.apply(operation);
-      this.log.push(`${text} # ${fault}`);
-      return { outcome: 'unknown', error: fakeError('ENOBUFS', operation.verb, text) };
-    }
-    const error = fault === undefined ? this.#tables.apply(operation) : fakeError(fault, operation.verb, text);
-    this.log.push(error === undefined ? text : `${text} # ${error.errnoName}`);
-    return error === undefined ? undefined : { outcome: 'failed', error };
+  /** One operation as the kernel meets it. Used by its sessions. */
+  meet(operation: Operation): Met {
+    const met = this.#meet(operation);
+    for (const monitor of this.#monitors) monitor.look();
+    this.afterEach?.(operation);
+    return met;
   }
 
-  /** Throws what a dump of this kind would. */
-  read(read: FakeRead): void {
-    const { ipvs = true, ipset = true, permitted = true } = this.#options;
-    const ofIpvs = read === 'services' || read === 'destinations';
-    const ofIpset = read === 'sets' || read === 'entries';
-    if ((ofIpvs || ofIpset) && !permitted) throw fakeFailure(fakeError('EPERM', read, 'dump'));
-    if ((ofIpvs && !ipvs) || (ofIpset && !ipset)) throw fakeFailure(fakeError('EOPNOTSUPP', read, 'dump'));
+  /** Tells the monitor of every change from now on; the function ends that. */
+  watch(monitor: FakeMonitor): () => void {
+    this.#monitors.add(monitor);
+    return () => this.#monitors.delete(monitor);
+  }
+
+  /** Throws what a read of this kind would. */
+  read(read: FakeRead, command: string, object: string): void {
+    const subsystem = subsystemOfRead[read];
+    const { permitted = true } = this.#options;
+    // Anybody may look at links, addresses and routes.
+    if (!permitted && subsystem !== 'route') throw fakeFailure('EPERM', command, object);
+    if (this.#isAbsent(subsystem)) throw fakeFailure('absent', command, object);
     const fault = this.#readFaults.find((candidate) => candidate.read === read && candidate.times > 0);
     if (fault === undefined) return;
     fault.times -= 1;
-    throw fakeFailure(fakeError(fault.errno, read, 'dump'));
+    throw fakeFailure(fault.errno, command, object);
+  }
+
+  #meet(operation: Operation): Met {
+    const text = operationText(operation);
+    if (this.#isAbsent(subsystemOf(operation.verb))) {
+      this.log.push(`${text} # absent`);
+      return { code: RunCode.absent, micros: 0 };
+    }
+    const fault = this.#refused(operation) ?? this.#fault(operation);
+    if (fault === 'lost' || fault === 'dropped') {
+      if (fault === 'lost') this.#tables.apply(operation);
+      this.log.push(`${text} # ${fault}`);
+      return { code: RunCode.unknown, micros: 0 };
+    }
+    const micros = typeof fault === 'object' ? fault.slowMicros : 0;
+    const refusal = typeof fault === 'string' ? fault : this.#tables.apply(operation);
+    this.log.push(refusal === undefined ? text : `${text} # ${refusal}`);
+    return { code: refusal === undefined ? 0 : errnoOf(refusal), micros };
+  }
+
+  #isAbsent(subsystem: Subsystem): boolean {
+    return subsystem !== 'route' && this.#options[subsystem] === false;
   }
 
   #refused(operation: Operation): ErrnoName | undefined {
@@ -139,85 +195,8 @@ export class FakeKernel {
   }
 }
 
-class FakeSession implements KernelSession {
-  readonly #kernel: FakeKernel;
-  #closed = false;
-
-  constructor(kernel: FakeKernel) {
-    this.#kernel = kernel;
-  }
-
-  run(batch: Batch): BatchResult {
-    this.#check();
-    const failures: OperationFailure[] = [];
-    let index = 0;
-    for (const operation of batch) {
-      const met = this.#kernel.meet(operation);
-      this.#kernel.afterEach?.(operation);
-      if (met !== undefined) failures.push({ index, operation: operationText(operation), ...met });
-      index += 1;
-    }
-    const roundTrips = index === 0 ? 0 : 1;
-    return { applied: index - failures.length, failures, messages: index, roundTrips, kernelMicros: 0 };
-  }
-
-  services(): Cursor<VirtualService> {
-    return this.#dump('services', () => [...this.#tables.services.values()].map(({ service }) => service));
-  }
-
-  destinations(service: ServiceKey): Cursor<DestinationState> {
-    return this.#dump('destinations', () => [
-      ...(this.#tables.services.get(keyText(service))?.destinations.values() ?? []),
-    ]);
-  }
-
-  sets(): Cursor<SetState> {
-    return this.#dump('sets', () => [...this.#tables.sets.values()].map((set) => this.#tables.setState(set)));
-  }
-
-  entries(name: string): Cursor<string> {
-    return this.#dump('entries', () => {
-      const set = this.#tables.sets.get(name);
-      if (set === undefined) throw fakeFailure(fakeError('ENOENT', 'IPSET_CMD_LIST', name));
-      return [...set.entries];
-    });
-  }
-
-  links(): Cursor<LinkState> {
-    return this.#dump('links', () => [...this.#tables.links.values()]);
-  }
-
-  addresses(): Cursor<LinkAddressState> {
-    return this.#dump('addresses', () => [...this.#tables.addresses.values()]);
-  }
-
-  close(): void {
-    this.#closed = true;
-  }
-
-  get #tables(): FakeTables {
-    return this.#kernel.outside;
-  }
-
-  #check(): void {
-    if (this.#closed) throw new ProxierError('ERR_CLOSED', 'the session is closed');
-  }
-
-  #dump<T>(read: FakeRead, list: () => readonly T[]): Cursor<T> {
-    this.#check();
-    this.#kernel.read(read);
-    const all = list();
-    let position = 0;
-    return {
-      next: () => {
-        if (position >= all.length) return undefined;
-        const slice = all.slice(position, position + sliceSize);
-        position += sliceSize;
-        return slice;
-      },
-      close: () => {
-        position = all.length;
-      },
-    };
-  }
+function subsystemOf(verb: Verb): Subsystem {
+  if (verb === 'remove-connection') return 'conntrack';
+  if (verb.endsWith('-link') || verb.endsWith('-address') || verb.endsWith('-local-route')) return 'route';
+  return verb.includes('-set') && !verb.startsWith('set-') ? 'ipset' : verb.endsWith('-entry') ? 'ipset' : 'ipvs';
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "native/addon/netns.h"
 #include "native/netlink/socket.h"
 #include "native/session/session.h"
 #include "native/wire.h"
@@ -18,6 +19,8 @@ namespace {
 // Codes that Dump.next returns are negative, beside byte counts: an errno as -errno, the outcomes
 // of wire.h moved out of their way.
 constexpr int32_t kOutcomeBase = -1000000;
+// Numbers between that are no kind of dump are refused by the session.
+constexpr uint32_t kLastDumpKind = 49;
 int32_t DumpCode(int32_t error) { return error > 0 ? -error : kOutcomeBase + error; }
 
 bool IsBytes(const Napi::Value& value) {
@@ -56,7 +59,7 @@ class DumpWrap : public Napi::ObjectWrap<DumpWrap> {
 
   explicit DumpWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DumpWrap>(info) {}
 
-  void Hold(std::unique_ptr<Dump> dump) { dump_ = std::move(dump); }
+  void Hold(std::unique_ptr<Slices> dump) { dump_ = std::move(dump); }
 
  private:
   Napi::Value Next(const Napi::CallbackInfo& info) {
@@ -75,7 +78,7 @@ class DumpWrap : public Napi::ObjectWrap<DumpWrap> {
 
   void Close(const Napi::CallbackInfo&) { dump_.reset(); }
 
-  std::unique_ptr<Dump> dump_;
+  std::unique_ptr<Slices> dump_;
   std::vector<uint8_t> slice_;
 };
 
@@ -99,7 +102,8 @@ class SessionWrap : public Napi::ObjectWrap<SessionWrap> {
     }
     const int timeout_ms = info[0].As<Napi::Number>().Int32Value();
     session_ = std::make_unique<Session>(
-        [timeout_ms](int protocol) { return netlink::Socket::Open(protocol, timeout_ms); });
+        [timeout_ms](int protocol) { return netlink::Socket::Open(protocol, timeout_ms); },
+        ipvs::OpenTableText());
   }
 
  private:
@@ -146,7 +150,16 @@ class Addon : public Napi::Addon<Addon> {
   Addon(Napi::Env env, Napi::Object exports) {
     const Napi::Function dump = DumpWrap::Define(env);
     dump_ = Napi::Persistent(dump);
-    DefineAddon(exports, {InstanceValue("Session", SessionWrap::Define(env), napi_enumerable)});
+    DefineAddon(exports, {InstanceValue("Session", SessionWrap::Define(env), napi_enumerable),
+                          InstanceMethod<&Addon::EnterNamespace>("enterNetns", napi_enumerable)});
+  }
+
+  // enterNetns(path) -> 0, an errno, or what native/addon/netns.h says
+  Napi::Value EnterNamespace(const Napi::CallbackInfo& info) {
+    if (info.Length() != 1 || !info[0].IsString()) {
+      return WrongArguments(info.Env(), "enterNetns(path: string)");
+    }
+    return Napi::Number::New(info.Env(), EnterNetns(info[0].As<Napi::String>().Utf8Value()));
   }
 
   Napi::Object NewDump() { return dump_.New({}); }
@@ -170,16 +183,18 @@ Napi::Value SessionWrap::OpenDump(const Napi::CallbackInfo& info) {
   const std::span<const uint8_t> argument = Bytes(info[1]);
   const size_t length = info[2].As<Napi::Number>().Uint32Value();
   if (session_ == nullptr || kind < static_cast<uint32_t>(DumpKind::kServices) ||
-      kind > static_cast<uint32_t>(DumpKind::kAddresses) || length > argument.size()) {
+      kind > kLastDumpKind || length > argument.size()) {
     return WrongArguments(env, "an open session, a kind of dump, and a length within the argument");
   }
-  Session::OpenedDump opened =
-      session_->OpenDump(static_cast<DumpKind>(kind), argument.first(length));
+  OpenedDump opened = session_->OpenDump(static_cast<DumpKind>(kind), argument.first(length));
   if (opened.dump == nullptr) return Napi::Number::New(env, DumpCode(opened.error));
   // An audit reads ten thousand dumps; one object serves them all.
   const Napi::Object object = info[3].IsUndefined() ? addon->NewDump() : info[3].As<Napi::Object>();
-  if (env.IsExceptionPending()) return env.Undefined();
-  DumpWrap::Unwrap(object)->Hold(std::move(opened.dump));
+  // In a worker that is being terminated no object is made, and no exception is pending either.
+  if (object.IsEmpty() || env.IsExceptionPending()) return env.Undefined();
+  DumpWrap* wrap = DumpWrap::Unwrap(object);
+  if (wrap == nullptr) return env.Undefined();
+  wrap->Hold(std::move(opened.dump));
   return object;
 }
 

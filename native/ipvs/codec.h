@@ -21,14 +21,20 @@ bool EncodeOperation(Opcode opcode, std::span<const uint8_t> record,
 // Bodies of the two dump requests. `key` is a record that starts with a service key.
 void EncodeServicesRequest(netlink::MessageWriter& writer);
 bool EncodeDestinationsRequest(std::span<const uint8_t> key, netlink::MessageWriter& writer);
+// Bodies of the requests that have one answer: a service, the time-outs, the version and table size.
+bool EncodeServiceRequest(std::span<const uint8_t> key, netlink::MessageWriter& writer);
+void EncodeTimeoutsRequest(netlink::MessageWriter& writer);
+void EncodeInfoRequest(netlink::MessageWriter& writer);
 
 // One message of a dump to one record. False when the message is not what it should be; nothing is
 // written then.
-bool DecodeService(std::span<const uint8_t> payload, RecordWriter& out);
+bool DecodeService(std::span<const uint8_t> payload, RecordWriter& out, bool statistics = false);
 // `service_family`: AF_INET or AF_INET6, for kernels before 3.18, which do not say the
 // destination's own.
 bool DecodeDestination(std::span<const uint8_t> payload, uint16_t service_family,
-                       RecordWriter& out);
+                       RecordWriter& out, bool statistics = false);
+bool DecodeTimeouts(std::span<const uint8_t> payload, RecordWriter& out);
+bool DecodeInfo(std::span<const uint8_t> payload, RecordWriter& out);
 
 // AF_INET or AF_INET6 of a record that starts with a service key; 0 when it is neither.
 uint16_t KeyFamily(std::span<const uint8_t> key);

@@ -29,6 +29,7 @@ class Value {
   [[nodiscard]] uint8_t U8() const { return Number<uint8_t>(); }
   [[nodiscard]] uint16_t U16() const { return Number<uint16_t>(); }
   [[nodiscard]] uint32_t U32() const { return Number<uint32_t>(); }
+  [[nodiscard]] uint64_t U64() const { return Number<uint64_t>(); }
   [[nodiscard]] uint16_t Be16() const { return ntohs(Number<uint16_t>()); }
   [[nodiscard]] uint32_t Be32() const { return ntohl(Number<uint32_t>()); }
   // Up to the first NUL.
@@ -93,6 +94,10 @@ class MessageWriter {
 
   [[nodiscard]] size_t length() const { return length_; }
   [[nodiscard]] bool overflowed() const { return overflowed_; }
+  // What was written from there on.
+  [[nodiscard]] std::span<const uint8_t> written(size_t from) const {
+    return std::span<const uint8_t>(buffer_).subspan(from, length_ - from);
+  }
   void Reset() {
     length_ = 0;
     overflowed_ = false;

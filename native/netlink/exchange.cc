@@ -20,7 +20,9 @@ Answer ReadAnswer(const nlmsghdr& header, std::span<const uint8_t> payload) {
   nlmsgerr error;
   if (payload.size() < sizeof error) return {.code = kUnknown, .text = {}};
   std::memcpy(&error, payload.data(), sizeof error);
-  Answer answer = {.code = error.error > 0 ? kUnknown : -error.error, .text = {}};
+  // No errno: no answer that could be believed.
+  const bool believable = error.error <= 0 && error.error != INT32_MIN;
+  Answer answer = {.code = believable ? -error.error : kUnknown, .text = {}};
   if ((header.nlmsg_flags & NLM_F_ACK_TLVS) == 0) return answer;
   size_t at = sizeof error;
   if ((header.nlmsg_flags & NLM_F_CAPPED) == 0 && error.msg.nlmsg_len > sizeof(nlmsghdr)) {

@@ -22,7 +22,9 @@ Family ResolveFamily(Transport& transport, const char* name) {
   });
   if (error == ENOENT) return {.error = kAbsent, .id = 0};
   if (error == 0 && id == 0) return {.error = kUnknown, .id = 0};
-  return {.error = error, .id = id};
+  // An answer with a failure behind it is none.
+  if (error != 0) return {.error = error, .id = 0};
+  return {.error = 0, .id = id};
 }
 
 }  // namespace proxier::netlink

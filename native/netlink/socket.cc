@@ -58,7 +58,13 @@ int Socket::Configure(int timeout_ms) {
   // filters.
   SetOption(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
   SetOption(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+  SetOption(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
   return 0;
+}
+
+int Socket::Join(uint32_t group) {
+  const int fd = nl_socket_get_fd(socket_.get());
+  return SetOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, static_cast<int>(group)) ? 0 : errno;
 }
 
 int Socket::Send(std::span<const uint8_t> bytes) {

@@ -18,6 +18,7 @@ class Socket final : public Transport {
 
   int Send(std::span<const uint8_t> bytes) override;
   int Receive(bool wait, std::vector<std::span<const uint8_t>>& datagrams) override;
+  int Join(uint32_t group) override;
   [[nodiscard]] size_t MessageLimit() const override { return message_limit_; }
 
  private:

@@ -2,6 +2,7 @@
 #ifndef IPVS_PROXIER_NETLINK_TRANSPORT_H_
 #define IPVS_PROXIER_NETLINK_TRANSPORT_H_
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -30,6 +31,12 @@ class Transport {
   // Datagrams that were waiting, at most kDatagramsAtOnce, good until the next call. With `wait`
   // blocks for the first until the session's time-out. 0 or an errno; EAGAIN when there was none.
   virtual int Receive(bool wait, std::vector<std::span<const uint8_t>>& datagrams) = 0;
+
+  // Joins a multicast group (RTNLGRP_*). 0 or an errno.
+  virtual int Join(uint32_t group) {
+    (void)group;
+    return EOPNOTSUPP;
+  }
 
   // Messages of one send whose failure answers are sure to fit into the receive buffer.
   [[nodiscard]] virtual size_t MessageLimit() const = 0;

@@ -18,6 +18,8 @@ using netlink::MessageWriter;
 using netlink::Request;
 
 constexpr char kDummy[] = "dummy";
+// A lifetime without an end.
+constexpr uint32_t kForever = 0xffffffffU;
 
 void PutLinkHeader(uint32_t index, MessageWriter& writer) {
   ifinfomsg header{};
@@ -39,8 +41,10 @@ struct AddressRecord {
   uint8_t family;
   uint8_t prefix_length;
   uint8_t scope;
-  bool deprecated;
+  uint8_t flags;
   std::span<const uint8_t> address;
+  uint32_t valid_seconds;
+  uint32_t preferred_seconds;
   std::string_view link;
   bool valid;
 };
@@ -51,14 +55,24 @@ AddressRecord ReadAddress(std::span<const uint8_t> bytes) {
   record.family = reader.U8();
   record.prefix_length = reader.U8();
   record.scope = reader.U8();
-  record.deprecated = reader.U8() != 0;
+  record.flags = reader.U8();
   record.address = reader.Address();
+  record.valid_seconds = reader.U32();
+  record.preferred_seconds = reader.U32();
   record.link = reader.String();
   const bool four = record.family == 4;
   record.valid = reader.ok() && (four || record.family == 6) &&
                  record.prefix_length <= (four ? 32 : 128) && !record.link.empty() &&
                  record.link.size() < IFNAMSIZ;
   return record;
+}
+
+uint8_t RecordFlags(uint32_t flags) {
+  return static_cast<uint8_t>(((flags & IFA_F_NODAD) != 0 ? kAddressNoDad : 0) |
+                              ((flags & IFA_F_NOPREFIXROUTE) != 0 ? kAddressNoPrefixRoute : 0) |
+                              ((flags & IFA_F_DEPRECATED) != 0 ? kAddressDeprecated : 0) |
+                              ((flags & IFA_F_TENTATIVE) != 0 ? kAddressTentative : 0) |
+                              ((flags & IFA_F_DADFAILED) != 0 ? kAddressDadFailed : 0));
 }
 
 }  // namespace
@@ -105,15 +119,14 @@ std::string_view AddressLink(std::span<const uint8_t> record) {
 }
 
 uint16_t MessageType(Opcode opcode) {
-  return opcode == Opcode::kAddAddress      ? RTM_NEWADDR
-         : opcode == Opcode::kRemoveAddress ? RTM_DELADDR
-                                            : 0;
+  return opcode == Opcode::kRemoveAddress ? RTM_DELADDR : RTM_NEWADDR;
 }
 
 // Without NLM_F_REPLACE an address that is there answers EEXIST and stays as it is: cheaper, and
 // adopted scopes are kept.
 uint16_t MessageFlags(Opcode opcode) {
-  return opcode == Opcode::kAddAddress ? NLM_F_CREATE | NLM_F_EXCL : 0;
+  if (opcode == Opcode::kAddAddress) return NLM_F_CREATE | NLM_F_EXCL;
+  return opcode == Opcode::kEnsureAddress ? NLM_F_CREATE | NLM_F_REPLACE : 0;
 }
 
 bool EncodeAddress(Opcode opcode, std::span<const uint8_t> bytes, uint32_t index,
@@ -130,13 +143,16 @@ bool EncodeAddress(Opcode opcode, std::span<const uint8_t> bytes, uint32_t index
   const std::span<const uint8_t> address = record.address.first(four ? 4 : 16);
   writer.PutBytes(IFA_LOCAL, address);
   writer.PutBytes(IFA_ADDRESS, address);
-  if (opcode != Opcode::kAddAddress) return true;
-  // A VIP answers at once (no duplicate address detection) and is nobody's prefix.
-  if (!four && record.prefix_length == 128)
-    writer.PutU32(IFA_FLAGS, IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
-  if (record.deprecated) {
-    const ifa_cacheinfo lifetimes = {
-        .ifa_prefered = 0, .ifa_valid = 0xffffffffU, .cstamp = 0, .tstamp = 0};
+  if (opcode == Opcode::kRemoveAddress) return true;
+  uint32_t flags = 0;
+  if ((record.flags & kAddressNoDad) != 0) flags |= IFA_F_NODAD;
+  if ((record.flags & kAddressNoPrefixRoute) != 0) flags |= IFA_F_NOPREFIXROUTE;
+  if (flags != 0) writer.PutU32(IFA_FLAGS, flags);
+  if (record.valid_seconds != kForever || record.preferred_seconds != kForever) {
+    const ifa_cacheinfo lifetimes = {.ifa_prefered = record.preferred_seconds,
+                                     .ifa_valid = record.valid_seconds,
+                                     .cstamp = 0,
+                                     .tstamp = 0};
     writer.Put(IFA_CACHEINFO, &lifetimes, sizeof lifetimes);
   }
   return true;
@@ -153,13 +169,15 @@ void EncodeAddressesRequest(MessageWriter& writer) {
   writer.Raw(&header, sizeof header);
 }
 
-bool DecodeLink(std::span<const uint8_t> payload, RecordWriter& out) {
+bool DecodeLink(std::span<const uint8_t> payload, RecordWriter& out, uint8_t record_flags) {
   ifinfomsg header;
   if (payload.size() < sizeof header) return false;
   std::memcpy(&header, payload.data(), sizeof header);
+  // A port that leaves its bridge is told as a removed link of the bridge's family.
+  if (header.ifi_family != AF_UNSPEC) return true;
   const Attributes<IFLA_EXT_MASK + 1> link(payload.subspan(NLMSG_ALIGN(sizeof header)));
   if (!link[IFLA_IFNAME].present()) return false;
-  out.Begin(Opcode::kLinkState);
+  out.Begin(Opcode::kLinkState, record_flags);
   out.U32(static_cast<uint32_t>(header.ifi_index));
   out.U32((header.ifi_flags & IFF_UP) != 0 ? 1 : 0);
   out.String(link[IFLA_IFNAME].String());
@@ -168,7 +186,7 @@ bool DecodeLink(std::span<const uint8_t> payload, RecordWriter& out) {
   return true;
 }
 
-bool DecodeAddress(std::span<const uint8_t> payload, RecordWriter& out) {
+bool DecodeAddress(std::span<const uint8_t> payload, RecordWriter& out, uint8_t record_flags) {
   ifaddrmsg header;
   if (payload.size() < sizeof header) return false;
   std::memcpy(&header, payload.data(), sizeof header);
@@ -179,13 +197,19 @@ bool DecodeAddress(std::span<const uint8_t> payload, RecordWriter& out) {
       address[IFA_LOCAL].present() ? address[IFA_LOCAL] : address[IFA_ADDRESS];
   if (own.bytes().size() != (header.ifa_family == AF_INET ? 4U : 16U)) return false;
   const uint32_t flags = address[IFA_FLAGS].present() ? address[IFA_FLAGS].U32() : header.ifa_flags;
-  out.Begin(Opcode::kAddressState);
+  ifa_cacheinfo lifetimes = {
+      .ifa_prefered = kForever, .ifa_valid = kForever, .cstamp = 0, .tstamp = 0};
+  const std::span<const uint8_t> cache = address[IFA_CACHEINFO].bytes();
+  if (cache.size() >= sizeof lifetimes) std::memcpy(&lifetimes, cache.data(), sizeof lifetimes);
+  out.Begin(Opcode::kAddressState, record_flags);
   out.U32(header.ifa_index);
   out.U8(header.ifa_family == AF_INET ? 4 : 6);
   out.U8(header.ifa_prefixlen);
   out.U8(header.ifa_scope);
-  out.U8((flags & IFA_F_DEPRECATED) != 0 ? 1 : 0);
+  out.U8(RecordFlags(flags));
   out.Address(own.bytes());
+  out.U32(lifetimes.ifa_valid);
+  out.U32(lifetimes.ifa_prefered);
   out.End();
   return true;
 }

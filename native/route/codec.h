@@ -39,9 +39,10 @@ bool EncodeAddress(Opcode opcode, std::span<const uint8_t> record, uint32_t inde
 
 void EncodeLinksRequest(netlink::MessageWriter& writer);
 void EncodeAddressesRequest(netlink::MessageWriter& writer);
-bool DecodeLink(std::span<const uint8_t> payload, RecordWriter& out);
+// `flags`: the record's header flags. Messages about a link's part in a bridge are left out.
+bool DecodeLink(std::span<const uint8_t> payload, RecordWriter& out, uint8_t flags = 0);
 // Addresses of other families than IPv4 and IPv6 are left out (true, and nothing written).
-bool DecodeAddress(std::span<const uint8_t> payload, RecordWriter& out);
+bool DecodeAddress(std::span<const uint8_t> payload, RecordWriter& out, uint8_t flags = 0);
 
 }  // namespace proxier::route
 

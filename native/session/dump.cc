@@ -6,6 +6,7 @@
 #include "native/ipvs/codec.h"
 #include "native/netlink/exchange.h"
 #include "native/route/codec.h"
+#include "native/route/local_route.h"
 
 namespace proxier {
 namespace {
@@ -41,22 +42,21 @@ int32_t Dump::Next(std::vector<uint8_t>& out) {
       break;
     }
     for (const std::span<const uint8_t> datagram : datagrams_) {
-      netlink::ForEachMessage(datagram,
-                              [&](const nlmsghdr& header, std::span<const uint8_t> payload) {
-                                if (header.nlmsg_seq != source_.sequence || ended_) return;
-                                if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0)
-                                  interrupted_ = true;
-                                if (header.nlmsg_type == NLMSG_DONE) {
-                                  int status = 0;
-                                  if (payload.size() >= sizeof status)
-                                    std::memcpy(&status, payload.data(), sizeof status);
-                                  Finish(status < 0 ? -status : 0);
-                                } else if (header.nlmsg_type == NLMSG_ERROR) {
-                                  Finish(netlink::ReadAnswer(header, payload).code);
-                                } else if (header.nlmsg_type >= NLMSG_MIN_TYPE) {
-                                  Decode(payload, writer);
-                                }
-                              });
+      netlink::ForEachMessage(
+          datagram, [&](const nlmsghdr& header, std::span<const uint8_t> payload) {
+            if (header.nlmsg_seq != source_.sequence || ended_) return;
+            if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted_ = true;
+            if (header.nlmsg_type == NLMSG_DONE) {
+              int status = 0;
+              if (payload.size() >= sizeof status)
+                std::memcpy(&status, payload.data(), sizeof status);
+              Finish(status >= 0 ? 0 : status == INT32_MIN ? kUnknown : -status);
+            } else if (header.nlmsg_type == NLMSG_ERROR) {
+              Finish(netlink::ReadAnswer(header, payload).code);
+            } else if (header.nlmsg_type >= NLMSG_MIN_TYPE) {
+              Decode(payload, writer);
+            }
+          });
     }
   }
   // Only now: what was received lives in the transport.
@@ -76,6 +76,7 @@ void Dump::Finish(int32_t error) {
   ended_ = true;
   finished_ = true;
   error_ = error;
+  if (error == ENOENT && source_.protocol == NETLINK_GENERIC) pool_->NoteFamilyGone();
 }
 
 void Dump::Decode(std::span<const uint8_t> payload, RecordWriter& out) {
@@ -83,10 +84,28 @@ void Dump::Decode(std::span<const uint8_t> payload, RecordWriter& out) {
   // dump still count.
   switch (source_.kind) {
     case DumpKind::kServices:
+    case DumpKind::kService:
       ipvs::DecodeService(payload, out);
+      break;
+    case DumpKind::kServicesWithStatistics:
+    case DumpKind::kServiceWithStatistics:
+      ipvs::DecodeService(payload, out, true);
       break;
     case DumpKind::kDestinations:
       ipvs::DecodeDestination(payload, source_.family, out);
+      break;
+    case DumpKind::kDestinationsWithStatistics:
+      ipvs::DecodeDestination(payload, source_.family, out, true);
+      break;
+    case DumpKind::kTimeouts:
+      ipvs::DecodeTimeouts(payload, out);
+      break;
+    case DumpKind::kInfo:
+      ipvs::DecodeInfo(payload, out);
+      break;
+    case DumpKind::kTable:
+    case DumpKind::kTableByNetlink:
+    case DumpKind::kTableWithStatistics:
       break;
     case DumpKind::kSets:
       ipset::DecodeSet(payload, out);
@@ -99,6 +118,14 @@ void Dump::Decode(std::span<const uint8_t> payload, RecordWriter& out) {
       break;
     case DumpKind::kAddresses:
       route::DecodeAddress(payload, out);
+      break;
+    case DumpKind::kLocalRoutes:
+      route::DecodeLocalRoute(payload, source_.owner, out);
+      break;
+    case DumpKind::kChanges:
+      break;
+    case DumpKind::kConnections:
+      conntrack::Decode(payload, source_.filter, out);
       break;
   }
 }

@@ -7,10 +7,14 @@
 #include <string>
 #include <utility>
 
+#include "native/conntrack/codec.h"
 #include "native/ipset/codec.h"
 #include "native/ipvs/codec.h"
+#include "native/ipvs/readback.h"
 #include "native/netlink/family.h"
 #include "native/route/codec.h"
+#include "native/route/local_route.h"
+#include "native/session/monitor.h"
 
 namespace proxier {
 namespace {
@@ -19,6 +23,7 @@ namespace {
 constexpr uint8_t kIpvsFamily = 0x10;
 constexpr uint8_t kIpsetFamily = 0x20;
 constexpr uint8_t kRouteFamily = 0x30;
+constexpr uint8_t kConntrackFamily = 0x40;
 
 uint8_t FamilyOf(Opcode opcode) { return static_cast<uint8_t>(opcode) & 0xf0; }
 
@@ -29,11 +34,13 @@ int32_t OpenOutcome(int error) {
 
 }  // namespace
 
-Session::Session(netlink::TransportFactory open)
+Session::Session(netlink::TransportFactory open, ipvs::TableText table)
     : open_(std::move(open)),
+      table_(std::move(table)),
       ipvs_{.protocol = NETLINK_GENERIC, .transport = nullptr},
       ipset_{.protocol = NETLINK_NETFILTER, .transport = nullptr},
       route_{.protocol = NETLINK_ROUTE, .transport = nullptr},
+      conntrack_{.protocol = NETLINK_NETFILTER, .transport = nullptr},
       idle_(std::make_shared<TransportPool>()) {}
 
 int32_t Session::Prepare(Channel& channel) {
@@ -56,6 +63,11 @@ int32_t Session::Resolve(Channel& channel) {
     const ipset::Protocol protocol = ipset::ResolveProtocol(*channel.transport);
     channel.id = protocol.version;
     return protocol.error;
+  }
+  if (&channel == &conntrack_) {
+    const int32_t error = conntrack::Probe(*channel.transport);
+    channel.id = error == 0 ? 1 : 0;
+    return error;
   }
   channel.id = 1;
   return 0;
@@ -96,17 +108,25 @@ class Session::Runner {
         break;
       case Opcode::kAddAddress:
       case Opcode::kRemoveAddress:
-        Address(index, opcode, record);
+      case Opcode::kEnsureAddress:
+        OnLink(index, opcode, record, route::AddressLink(record));
         break;
+      case Opcode::kAddLocalRoute:
+      case Opcode::kRemoveLocalRoute:
+        OnLink(index, opcode, record, route::LocalRouteLink(record));
+        break;
+      case Opcode::kRemoveConnection: {
+        netlink::MessageWriter& writer =
+            session_.exchange_.Begin(index, conntrack::DeleteMessageType(), 0);
+        Finish(index, conntrack::EncodeRemoval(record, writer));
+        break;
+      }
       default:
         if (channel == &session_.ipvs_) {
           netlink::MessageWriter& writer = session_.exchange_.Begin(index, channel->id, 0);
           Finish(index, ipvs::EncodeOperation(opcode, record, writer));
         } else {
-          netlink::MessageWriter& writer = session_.exchange_.Begin(
-              index, ipset::MessageType(opcode), ipset::MessageFlags(opcode));
-          Finish(index,
-                 ipset::EncodeOperation(opcode, record, static_cast<uint8_t>(channel->id), writer));
+          Set(index, opcode, record);
         }
     }
   }
@@ -135,11 +155,13 @@ class Session::Runner {
   Channel* ChannelOf(Opcode opcode) {
     switch (FamilyOf(opcode)) {
       case kIpvsFamily:
-        return opcode <= Opcode::kRemoveDestination ? &session_.ipvs_ : nullptr;
+        return opcode <= Opcode::kSetTimeouts ? &session_.ipvs_ : nullptr;
       case kIpsetFamily:
-        return opcode <= Opcode::kRemoveEntry ? &session_.ipset_ : nullptr;
+        return opcode <= Opcode::kTestEntry ? &session_.ipset_ : nullptr;
       case kRouteFamily:
-        return opcode <= Opcode::kRemoveAddress ? &session_.route_ : nullptr;
+        return opcode <= Opcode::kRemoveLocalRoute ? &session_.route_ : nullptr;
+      case kConntrackFamily:
+        return opcode == Opcode::kRemoveConnection ? &session_.conntrack_ : nullptr;
       default:
         return nullptr;
     }
@@ -160,6 +182,34 @@ class Session::Runner {
     if (encoded && session_.exchange_.End()) return;
     session_.exchange_.Drop();
     results_[index] = EBADMSG;
+  }
+
+  void Set(uint32_t index, Opcode opcode, std::span<const uint8_t> record) {
+    ipset::Dialect dialect = {.version = static_cast<uint8_t>(session_.ipset_.id), .revision = 0};
+    ipset::SetHead head;
+    if (ipset::ReadSetHead(opcode, record, head)) {
+      results_[index] = Revision(head, dialect);
+      if (results_[index] != 0) return;
+    }
+    netlink::MessageWriter& writer = session_.exchange_.Begin(index, ipset::MessageType(opcode),
+                                                              ipset::MessageFlags(opcode));
+    Finish(index, ipset::EncodeOperation(opcode, record, dialect, writer));
+  }
+
+  // Asked for once a session, type and family.
+  int32_t Revision(const ipset::SetHead& head, ipset::Dialect& dialect) {
+    const auto key = std::make_pair(head.type, head.family);
+    auto known = session_.revisions_.find(key);
+    if (known == session_.revisions_.end()) {
+      const ipset::Revisions asked = ipset::ResolveRevisions(
+          *session_.ipset_.transport, dialect.version, head.type, head.family);
+      Count(1);
+      if (asked.error != 0) return asked.error;
+      known = session_.revisions_.emplace(key, asked).first;
+    }
+    return ipset::ChooseRevision(head.type, known->second, head.comment, dialect.revision)
+               ? 0
+               : EOPNOTSUPP;
   }
 
   int32_t ChangeLink(uint32_t index, Opcode opcode, std::span<const uint8_t> record) {
@@ -190,8 +240,9 @@ class Session::Runner {
     return result;
   }
 
-  void Address(uint32_t index, Opcode opcode, std::span<const uint8_t> record) {
-    const std::string_view name = route::AddressLink(record);
+  // An address or a route, on the link of that name.
+  void OnLink(uint32_t index, Opcode opcode, std::span<const uint8_t> record,
+              std::string_view name) {
     if (name.empty()) {
       results_[index] = EBADMSG;
       return;
@@ -199,6 +250,12 @@ class Session::Runner {
     const CachedLink& link = LinkOf(name);
     if (link.error != 0) {
       results_[index] = link.error;
+      return;
+    }
+    if (route::IsLocalRouteOperation(opcode)) {
+      netlink::MessageWriter& writer = session_.exchange_.Begin(
+          index, route::LocalRouteType(opcode), route::LocalRouteFlags(opcode));
+      Finish(index, route::EncodeLocalRoute(record, link.index, writer));
       return;
     }
     netlink::MessageWriter& writer =
@@ -254,15 +311,60 @@ void Session::Run(std::span<const uint8_t> records, std::span<int32_t> results, 
   runner.Flush();
 }
 
-Session::OpenedDump Session::OpenDump(DumpKind kind, std::span<const uint8_t> argument) {
-  Channel& channel = kind == DumpKind::kServices || kind == DumpKind::kDestinations ? ipvs_
-                     : kind == DumpKind::kSets || kind == DumpKind::kEntries        ? ipset_
-                                                                                    : route_;
+OpenedDump Session::OpenDump(DumpKind kind, std::span<const uint8_t> argument) {
+  Channel& channel = ChannelOf(kind);
+  if (&channel == &ipvs_ && idle_->TakeFamilyGone()) channel.id = 0;
   const int32_t prepared = Prepare(channel);
   if (prepared != 0) return {nullptr, prepared};
-  std::unique_ptr<netlink::Transport> transport = idle_->Take(channel.protocol);
+  if (kind == DumpKind::kChanges) return OpenMonitor();
+  const DumpChannel target = {.protocol = channel.protocol, .id = channel.id};
+  if (kind < DumpKind::kTable || kind > DumpKind::kTableWithStatistics) {
+    return StartDump(open_, idle_, target, kind, argument);
+  }
+  // It opens dumps of its own, and may outlive this session.
+  auto readback = std::make_unique<ipvs::Readback>(
+      [open = open_, idle = idle_, target](DumpKind part, std::span<const uint8_t> key) {
+        return StartDump(open, idle, target, part, key);
+      },
+      kind == DumpKind::kTable ? table_ : ipvs::TableText(),
+      kind == DumpKind::kTableWithStatistics);
+  const int32_t error = readback->Start();
+  if (error != 0) return {nullptr, error};
+  return {std::move(readback), 0};
+}
+
+OpenedDump Session::OpenMonitor() {
+  netlink::Opened opened = open_(NETLINK_ROUTE);
+  if (opened.transport == nullptr) return {nullptr, OpenOutcome(opened.error)};
+  auto monitor = std::make_unique<Monitor>(std::move(opened.transport));
+  const int32_t error = monitor->Join();
+  if (error != 0) return {nullptr, error};
+  return {std::move(monitor), 0};
+}
+
+Session::Channel& Session::ChannelOf(DumpKind kind) {
+  switch (kind) {
+    case DumpKind::kSets:
+    case DumpKind::kEntries:
+      return ipset_;
+    case DumpKind::kLinks:
+    case DumpKind::kAddresses:
+    case DumpKind::kLocalRoutes:
+    case DumpKind::kChanges:
+      return route_;
+    case DumpKind::kConnections:
+      return conntrack_;
+    default:
+      return ipvs_;
+  }
+}
+
+OpenedDump StartDump(const netlink::TransportFactory& open,
+                     const std::shared_ptr<TransportPool>& idle, DumpChannel channel, DumpKind kind,
+                     std::span<const uint8_t> argument) {
+  std::unique_ptr<netlink::Transport> transport = idle->Take(channel.protocol);
   if (transport == nullptr) {
-    netlink::Opened opened = open_(channel.protocol);
+    netlink::Opened opened = open(channel.protocol);
     if (opened.transport == nullptr) return {nullptr, OpenOutcome(opened.error)};
     transport = std::move(opened.transport);
   }
@@ -272,12 +374,35 @@ Session::OpenedDump Session::OpenDump(DumpKind kind, std::span<const uint8_t> ar
   const auto version = static_cast<uint8_t>(channel.id);
   bool encoded = true;
   uint16_t family = 0;
+  uint8_t owner = 0;
+  conntrack::Filter filter;
   switch (kind) {
     case DumpKind::kServices:
+    case DumpKind::kServicesWithStatistics:
       writer.BeginMessage(channel.id, NLM_F_DUMP, sequence);
       ipvs::EncodeServicesRequest(writer);
       break;
+    // Not a dump: the acknowledgement ends it.
+    case DumpKind::kService:
+    case DumpKind::kServiceWithStatistics:
+      writer.BeginMessage(channel.id, NLM_F_ACK, sequence);
+      encoded = ipvs::EncodeServiceRequest(argument, writer);
+      break;
+    case DumpKind::kTimeouts:
+      writer.BeginMessage(channel.id, NLM_F_ACK, sequence);
+      ipvs::EncodeTimeoutsRequest(writer);
+      break;
+    case DumpKind::kInfo:
+      writer.BeginMessage(channel.id, NLM_F_ACK, sequence);
+      ipvs::EncodeInfoRequest(writer);
+      break;
+    case DumpKind::kTable:
+    case DumpKind::kTableByNetlink:
+    case DumpKind::kTableWithStatistics:
+      encoded = false;
+      break;
     case DumpKind::kDestinations:
+    case DumpKind::kDestinationsWithStatistics:
       writer.BeginMessage(channel.id, NLM_F_DUMP, sequence);
       encoded = ipvs::EncodeDestinationsRequest(argument, writer);
       family = ipvs::KeyFamily(argument);
@@ -301,13 +426,28 @@ Session::OpenedDump Session::OpenDump(DumpKind kind, std::span<const uint8_t> ar
       writer.BeginMessage(RTM_GETADDR, NLM_F_DUMP, sequence);
       route::EncodeAddressesRequest(writer);
       break;
+    case DumpKind::kLocalRoutes:
+      writer.BeginMessage(RTM_GETROUTE, NLM_F_DUMP, sequence);
+      owner = argument.empty() ? uint8_t{0} : argument[0];
+      route::EncodeLocalRoutesRequest(owner, writer);
+      break;
+    case DumpKind::kConnections:
+      writer.BeginMessage(conntrack::GetMessageType(), NLM_F_DUMP, sequence);
+      encoded = filter.Read(argument);
+      filter.EncodeRequest(writer);
+      break;
+    case DumpKind::kChanges:
+      encoded = false;
+      break;
   }
-  if (!encoded || !writer.EndMessage()) return {nullptr, EBADMSG};
+  // A number that is no kind of dump began no message.
+  if (!encoded || writer.length() == 0 || !writer.EndMessage()) return {nullptr, EBADMSG};
   const int error = transport->Send({buffer.data(), writer.length()});
   if (error != 0) return {nullptr, error};
   const Dump::Source source = {
-      .kind = kind, .protocol = channel.protocol, .family = family, .sequence = sequence};
-  return {std::make_unique<Dump>(source, std::move(transport), idle_), 0};
+      .kind = kind, .protocol = channel.protocol, .family = family, .sequence = sequence,
+      .owner = owner, .filter = filter};
+  return {std::make_unique<Dump>(source, std::move(transport), idle), 0};
 }
 
 }  // namespace proxier

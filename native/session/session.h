@@ -4,10 +4,14 @@
 #define IPVS_PROXIER_SESSION_SESSION_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "native/ipset/codec.h"
+#include "native/ipvs/table_text.h"
 #include "native/netlink/exchange.h"
 #include "native/netlink/transport.h"
 #include "native/session/dump.h"
@@ -22,19 +26,17 @@ struct RunReport {
 
 class Session {
  public:
-  explicit Session(netlink::TransportFactory open);
+  // `table`: the text of /proc/net/ip_vs of the same network namespace; none by default.
+  explicit Session(netlink::TransportFactory open, ipvs::TableText table = {});
 
   // Runs the records in order. results[i] becomes what the i-th one came to (see wire.h): 0, an
   // errno, kUnknown or kAbsent; EBADMSG for a record that is not a whole operation, and for all
   // behind one whose length lies.
   void Run(std::span<const uint8_t> records, std::span<int32_t> results, RunReport& report);
 
-  struct OpenedDump {
-    std::unique_ptr<Dump> dump;
-    int32_t error = 0;
-  };
-  // Starts a dump. `argument`: a record that starts with a service key for kDestinations, one that
-  // is a set's name for kEntries.
+  using OpenedDump = ::proxier::OpenedDump;
+  // Starts a dump. `argument`: a record that starts with a service key for kDestinations and
+  // kService, one that is a set's name for kEntries.
   OpenedDump OpenDump(DumpKind kind, std::span<const uint8_t> argument);
 
  private:
@@ -50,11 +52,17 @@ class Session {
   // 0 when the channel is open and its family known; otherwise what every operation on it comes to.
   int32_t Prepare(Channel& channel);
   int32_t Resolve(Channel& channel);
+  Channel& ChannelOf(DumpKind kind);
+  OpenedDump OpenMonitor();
 
   netlink::TransportFactory open_;
+  ipvs::TableText table_;
   Channel ipvs_;
   Channel ipset_;
   Channel route_;
+  Channel conntrack_;
+  // Revisions of set types, by type and family.
+  std::map<std::pair<SetType, uint8_t>, ipset::Revisions> revisions_;
   netlink::Exchange exchange_;
   std::shared_ptr<TransportPool> idle_;
 };

@@ -9,9 +9,11 @@
 
 #include <array>
 
+#include "native/conntrack/codec.h"
 #include "native/ipvs/codec.h"
 #include "native/netlink/exchange.h"
 #include "native/route/codec.h"
+#include "native/route/local_route.h"
 #include "native/test/check.h"
 #include "native/test/samples.h"
 #include "native/test/tests.h"
@@ -37,10 +39,15 @@ Body Encode(std::span<const uint8_t> record) {
       body.whole = ipvs::EncodeOperation(opcode, record, writer);
       break;
     case 2:
-      body.whole = ipset::EncodeOperation(opcode, record, 7, writer);
+      body.whole = ipset::EncodeOperation(opcode, record, {.version = 7, .revision = 5}, writer);
+      break;
+    case 4:
+      body.whole = conntrack::EncodeRemoval(record, writer);
       break;
     default:
-      body.whole = route::EncodeAddress(opcode, record, 3, writer);
+      body.whole = route::IsLocalRouteOperation(opcode)
+                       ? route::EncodeLocalRoute(record, 3, writer)
+                       : route::EncodeAddress(opcode, record, 3, writer);
   }
   body.length = writer.length();
   CHECK(!writer.overflowed());
@@ -126,7 +133,9 @@ void EntriesRoundTrip() {
                                     "bitmap:port"};
   for (const uint8_t family : {uint8_t{4}, uint8_t{6}}) {
     for (const SetType type : kSetTypes) {
-      for (const uint8_t flags : {uint8_t{0}, kEntryNomatch, kEntryPhysdev}) {
+      constexpr uint8_t kBoth = kEntryTimeout | kEntryComment;
+      for (const uint8_t flags : {uint8_t{0}, kEntryNomatch, kEntryPhysdev, kEntryTimeout,
+                                  kEntryComment, uint8_t{kBoth | kEntryNomatch}}) {
         std::vector<uint8_t> operation;
         RecordWriter writer(operation);
         Entry(writer, Opcode::kAddEntry, type, family, flags);
@@ -137,7 +146,7 @@ void EntriesRoundTrip() {
         for (int i = 0; i < 2; i++) {
           state.Begin(Opcode::kEntryState, flags);
           EntryBody(state, type, family);
-          if (type == SetType::kHashNetIface) state.String("eth0");
+          EntryOptions(state, type, flags);
           state.End();
         }
         std::vector<uint8_t> decoded;
@@ -149,6 +158,50 @@ void EntriesRoundTrip() {
       }
     }
   }
+}
+
+// A header as the kernel lists it comes back as the record the set was created with.
+void SetsRoundTrip() {
+  for (const uint8_t family : {uint8_t{4}, uint8_t{6}}) {
+    for (const SetType type : kSetTypes) {
+      std::vector<uint8_t> operation;
+      RecordWriter writer(operation);
+      Set(writer, Opcode::kCreateSet, type, family);
+      const Body body = Encode(operation);
+      CHECK(body.whole);
+      const bool bitmap = type == SetType::kBitmapPort;
+      std::vector<uint8_t> decoded;
+      RecordWriter out(decoded);
+      CHECK(ipset::DecodeSet(body.span(), out));
+      RecordReader state(decoded);
+      CHECK_EQ(state.U8(), static_cast<uint8_t>(type));
+      CHECK_EQ(state.U8(), bitmap ? 4 : family);
+      CHECK_EQ(state.U8(), 5);
+      CHECK_EQ(state.U8(), kSetTimeout | kSetComment);
+      CHECK_EQ(state.U32(), bitmap ? 0U : 4096U);
+      CHECK_EQ(state.U32(), bitmap ? 0U : 70000U);
+      for (int i = 0; i < 3; i++) CHECK_EQ(state.U32(), 0U);
+      CHECK_EQ(state.U32(), 300U);
+      CHECK(state.String() == "KUBE-CLUSTER-IP");
+      CHECK(state.ok());
+    }
+  }
+}
+
+void RevisionsAreChosenLow() {
+  uint8_t revision = 0;
+  const auto choose = [&](uint8_t lowest, uint8_t highest, bool comment) {
+    const ipset::Revisions has = {.error = 0, .lowest = lowest, .highest = highest};
+    return ipset::ChooseRevision(SetType::kHashIpPort, has, comment, revision);
+  };
+  CHECK(choose(0, 7, true));
+  CHECK_EQ(revision, 3);
+  CHECK(choose(0, 2, false));
+  CHECK_EQ(revision, 2);
+  CHECK(!choose(0, 2, true));
+  CHECK(choose(5, 9, true));
+  CHECK_EQ(revision, 5);
+  CHECK(!ipset::ChooseRevision(SetType::kOther, {}, false, revision));
 }
 
 void AddressesRoundTrip() {
@@ -165,9 +218,11 @@ void AddressesRoundTrip() {
     state.U8(family);
     state.U8(family == 4 ? 32 : 128);
     state.U8(254);
-    // Deprecation is asked for with lifetimes and reported as a flag.
-    state.U8(0);
+    // Deprecation is asked for with lifetimes and reported as a flag too.
+    state.U8(family == 4 ? kAddressNoPrefixRoute : kAddressNoDad | kAddressNoPrefixRoute);
     state.Address(AddressOf(family));
+    state.U32(3600);
+    state.U32(0);
     state.End();
     std::vector<uint8_t> decoded;
     RecordWriter out(decoded);
@@ -178,7 +233,8 @@ void AddressesRoundTrip() {
 
 // A flush or destroy without a name would mean every set.
 void NamelessSetsAreRefused() {
-  for (const Opcode opcode : {Opcode::kRemoveSet, Opcode::kFlushSet, Opcode::kSwapSets}) {
+  for (const Opcode opcode :
+       {Opcode::kRemoveSet, Opcode::kFlushSet, Opcode::kSwapSets, Opcode::kRenameSet}) {
     std::vector<uint8_t> record;
     RecordWriter writer(record);
     Names(writer, opcode, "");
@@ -196,7 +252,8 @@ void CutAndGarbledRecordsAreSafe() {
       const Exact cut(std::span(record).first(length));
       CHECK(!Encode(cut.span()).whole);
     }
-    for (int round = 0; round < 200; round++) {
+    // "All services" has no fields.
+    for (int round = 0; round < 200 && record.size() > kHeaderBytes; round++) {
       Exact garbled{std::span(record)};
       for (int i = 0; i < 4; i++) {
         const size_t at = kHeaderBytes + random.Below(record.size() - kHeaderBytes);
@@ -210,8 +267,12 @@ void CutAndGarbledRecordsAreSafe() {
 void DecodeEverything(std::span<const uint8_t> payload) {
   std::vector<uint8_t> out;
   RecordWriter writer(out);
-  ipvs::DecodeService(payload, writer);
-  ipvs::DecodeDestination(payload, AF_INET6, writer);
+  for (const bool statistics : {false, true}) {
+    ipvs::DecodeService(payload, writer, statistics);
+    ipvs::DecodeDestination(payload, AF_INET6, writer, statistics);
+  }
+  ipvs::DecodeTimeouts(payload, writer);
+  ipvs::DecodeInfo(payload, writer);
   ipset::DecodeSet(payload, writer);
   ipset::EntriesReader reader;
   reader.Decode(payload, writer);
@@ -238,6 +299,8 @@ void TestCodecs() {
   ServicesRoundTrip();
   DestinationsRoundTrip();
   EntriesRoundTrip();
+  SetsRoundTrip();
+  RevisionsAreChosenLow();
   AddressesRoundTrip();
   NamelessSetsAreRefused();
   CutAndGarbledRecordsAreSafe();

@@ -14,5 +14,7 @@ int main(int argc, char** argv) {
   run("decoders on garbled messages", [&] { proxier::test::FuzzDecoders(rounds); });
   run("exchange", proxier::test::TestExchange);
   run("session", proxier::test::TestSession);
+  run("ipvs read back", [&] { proxier::test::TestIpvs(rounds); });
+  run("routes and connections", [&] { proxier::test::TestRouteConntrack(rounds); });
   return 0;
 }

@@ -28,6 +28,11 @@ struct Script {
   const char* link_kind = "dummy";
   int create_link_error = 0;
   size_t link_questions = 0;
+  int type_error = 0;
+  uint8_t highest_revision = 8;
+  size_t type_questions = 0;
+  // Of the sets that were created.
+  std::vector<uint8_t> revisions;
   size_t writes = 0;
   std::function<Reply(const nlmsghdr&, std::span<const uint8_t>)> dump;
 };
@@ -56,6 +61,17 @@ Reply ProtocolReply(const nlmsghdr& request) {
                                 std::span(payload).first(writer.length()))}};
 }
 
+Reply TypeReply(const nlmsghdr& request, uint8_t lowest, uint8_t highest) {
+  std::array<uint8_t, 64> payload{};
+  netlink::MessageWriter writer(payload);
+  const nfgenmsg header{};
+  writer.Raw(&header, sizeof header);
+  writer.PutU8(IPSET_ATTR_REVISION, highest);
+  writer.PutU8(IPSET_ATTR_REVISION_MIN, lowest);
+  return {.datagrams = {Message(request.nlmsg_type, 0, request.nlmsg_seq,
+                                std::span(payload).first(writer.length()))}};
+}
+
 Handler Follow(Script& script) {
   return [&script](const nlmsghdr& header, std::span<const uint8_t> payload, size_t) -> Reply {
     if ((header.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP) return script.dump(header, payload);
@@ -68,6 +84,17 @@ Handler Follow(Script& script) {
       case kIpset | IPSET_CMD_PROTOCOL:
         if (script.ipset_error != 0) return {.error = script.ipset_error};
         return ProtocolReply(header);
+      case kIpset | IPSET_CMD_TYPE:
+        script.type_questions++;
+        if (script.type_error != 0) return {.error = script.type_error};
+        return TypeReply(header, 0, script.highest_revision);
+      case kIpset | IPSET_CMD_CREATE:
+        script.revisions.push_back(
+            netlink::Attributes<IPSET_ATTR_CMD_MAX + 1>(
+                payload.subspan(sizeof(nfgenmsg)))[IPSET_ATTR_REVISION]
+                .U8());
+        script.writes++;
+        return {};
       case RTM_GETLINK:
         script.link_questions++;
         if (script.link_kind == nullptr) return {.error = ENODEV};
@@ -75,7 +102,10 @@ Handler Follow(Script& script) {
       default:
         if (header.nlmsg_type < kIpset && header.nlmsg_type > GENL_ID_CTRL &&
             header.nlmsg_type != RTM_NEWADDR && header.nlmsg_type != RTM_DELADDR &&
-            header.nlmsg_type != RTM_DELLINK && header.nlmsg_type != script.family_id) {
+            header.nlmsg_type != RTM_DELLINK && header.nlmsg_type != RTM_NEWROUTE &&
+            header.nlmsg_type != RTM_DELROUTE &&
+            header.nlmsg_type >> 8 != NFNL_SUBSYS_CTNETLINK &&
+            header.nlmsg_type != script.family_id) {
           return {.error = ENOENT};
         }
         script.writes++;
@@ -157,6 +187,39 @@ void AbsentFamiliesAnswerAtOnce() {
   CHECK_EQ(denied[1], EPERM);
 }
 
+void RevisionsAreAskedOnceASession() {
+  std::vector<uint8_t> records;
+  RecordWriter writer(records);
+  for (int i = 0; i < 3; i++) {
+    Set(writer, Opcode::kCreateSet, SetType::kHashIpPort, 4);
+    Set(writer, Opcode::kEnsureSet, SetType::kHashIpPort, 6);
+    Set(writer, Opcode::kEnsureSet, SetType::kBitmapPort, 4);
+    Set(writer, Opcode::kEnsureSet, SetType::kBitmapPort, 6);
+  }
+  Script script;
+  script.type_error = IPSET_ERR_FIND_TYPE;
+  Kernel kernel{.handler = Follow(script)};
+  Session session(Open(kernel));
+  for (const int32_t result : Run(session, records, 12)) CHECK_EQ(result, IPSET_ERR_FIND_TYPE);
+  CHECK_EQ(script.writes, 0U);
+  // The modules are there now.
+  script.type_error = 0;
+  script.type_questions = 0;
+  for (int round = 0; round < 2; round++) {
+    for (const int32_t result : Run(session, records, 12)) CHECK_EQ(result, 0);
+  }
+  CHECK_EQ(script.type_questions, 3U);
+  CHECK_EQ(script.revisions.size(), 24U);
+  for (size_t i = 0; i < 24; i++) CHECK_EQ(script.revisions[i], i % 4 < 2 ? 3 : 2);
+  // A kernel from before comments.
+  Script old;
+  old.highest_revision = 1;
+  Kernel kernel_of_old{.handler = Follow(old)};
+  Session early(Open(kernel_of_old));
+  for (const int32_t result : Run(early, records, 12)) CHECK_EQ(result, EOPNOTSUPP);
+  CHECK_EQ(old.writes, 0U);
+}
+
 void AReloadedFamilyIsFoundAgain() {
   Script script;
   Kernel kernel{.handler = Follow(script)};
@@ -191,7 +254,7 @@ void RecordsThatLieAreRefused() {
   // Fewer records than results, more records than results, an opcode of no family, a dump's opcode.
   CHECK_EQ(Run(session, good, 5)[4], EBADMSG);
   CHECK_EQ(Run(session, good, 1)[0], 0);
-  for (const int opcode : {0x00, 0x0f, 0x18, 0x1f, 0x27, 0x34, 0x80, 0xff}) {
+  for (const int opcode : {0x00, 0x0f, 0x1c, 0x1f, 0x2f, 0x3f, 0x80, 0xff}) {
     std::vector<uint8_t> records = good;
     records[2] = static_cast<uint8_t>(opcode);
     const std::vector<int32_t> results = Run(session, records, 3);
@@ -262,7 +325,7 @@ struct Read {
   size_t bytes = 0;
 };
 
-Read ReadDump(Dump& dump) {
+Read ReadDump(Slices& dump) {
   Read read{};
   for (;;) {
     std::vector<uint8_t> slice;
@@ -346,6 +409,7 @@ void DumpArgumentsAreChecked() {
 void TestSession() {
   AllOperationsAreSent();
   AbsentFamiliesAnswerAtOnce();
+  RevisionsAreAskedOnceASession();
   AReloadedFamilyIsFoundAgain();
   RecordsThatLieAreRefused();
   LinksAreLookedUpOnce();

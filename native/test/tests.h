@@ -7,6 +7,8 @@ void TestCodecs();
 void FuzzDecoders(int rounds);
 void TestExchange();
 void TestSession();
+void TestIpvs(int rounds);
+void TestRouteConntrack(int rounds);
 
 }  // namespace proxier::test
 

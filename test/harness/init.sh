@@ -39,8 +39,9 @@ printf '#!/bin/sh\nexec /sbin/modprobe -d /run/kmod "$@"\n' >/run/kmod/modprobe
 chmod 755 /run/kmod/modprobe
 echo /run/kmod/modprobe >/proc/sys/kernel/modprobe
 export MODPROBE_OPTIONS='-d /run/kmod'
-# ipv6 is built in wherever else Kubernetes runs; here nothing would ask for it before the first address.
-for module in ipv6 $testkernel_load; do
+# ipv6 is built in wherever else Kubernetes runs; where it is a module, nothing would ask for it before the first address.
+[ -e /proc/sys/net/ipv6 ] || testkernel_load="ipv6 $testkernel_load"
+for module in $testkernel_load; do
   modprobe "$module" 2>"$dir/modprobe" || broken "modprobe $module: $(cat "$dir/modprobe")"
 done
 

@@ -1,10 +1,12 @@
 /** The command line of `test-kernel.ts`. */
 import { parseArgs } from 'node:util';
 import { hostKernelProblem, runInHostKernel } from './host-kernel.ts';
-import { runInTestKernel, TestKernelError, testKernelProblem } from './test-kernel.ts';
+import { type KernelImage, runInTestKernel, TestKernelError, testKernelProblem } from './test-kernel.ts';
 
 const usage = `usage: test-kernel [options] -- command argument…
   --kernel uml|host|auto   User Mode Linux, the host's kernel in namespaces of its own, or (default) the first that is there
+  --uml-binary FILE        another User Mode Linux than the installed one, with
+  --uml-modules DIRECTORY  its modules, in one directory per release
   --mem SIZE               memory of User Mode Linux, default 1G
   --timeout-ms N           default 600000; 0 = none
   --env NAME=VALUE         a variable for the command; may be repeated
@@ -25,6 +27,8 @@ async function run(): Promise<number> {
     allowPositionals: true,
     options: {
       kernel: { type: 'string', default: 'auto' },
+      'uml-binary': { type: 'string' },
+      'uml-modules': { type: 'string' },
       mem: { type: 'string' },
       'timeout-ms': { type: 'string' },
       env: { type: 'string', multiple: true },
@@ -41,9 +45,21 @@ async function run(): Promise<number> {
     env: Object.fromEntries((values.env ?? []).map(assignment)),
     ...(values['timeout-ms'] === undefined ? {} : { timeoutMs: milliseconds(values['timeout-ms']) }),
   };
-  if (chooseKernel(values.kernel) === 'host') return await runInHostKernel(options);
-  const result = await runInTestKernel({ ...options, ...(values.mem === undefined ? {} : { memory: values.mem }) });
+  const kernel = kernelImage(values['uml-binary'], values['uml-modules']);
+  if (kernel === undefined && chooseKernel(values.kernel) === 'host') return await runInHostKernel(options);
+  const result = await runInTestKernel({
+    ...options,
+    ...(values.mem === undefined ? {} : { memory: values.mem }),
+    ...(kernel === undefined ? {} : { kernel }),
+  });
   return result.status;
+}
+
+function kernelImage(binary: string | undefined, modulesDirectory: string | undefined): KernelImage | undefined {
+  if (binary === undefined && modulesDirectory === undefined) return undefined;
+  if (binary === undefined || modulesDirectory === undefined)
+    throw new TestKernelError('--uml-binary and --uml-modules go together');
+  return { binary, modulesDirectory };
 }
 
 function chooseKernel(asked: string): 'uml' | 'host' {

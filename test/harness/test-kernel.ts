@@ -28,6 +28,14 @@ const initScript = resolve(import.meta.dirname, '../../../test/harness/init.sh')
 const pollMs = 25;
 const consoleTailBytes = 8192;
 
+/** A User Mode Linux. */
+export interface KernelImage {
+  /** The executable. */
+  readonly binary: string;
+  /** Holds one directory of modules per release, as `uname -r` says it. */
+  readonly modulesDirectory: string;
+}
+
 export interface TestKernelOptions {
   /** What to run, looked up in the guest's PATH. Not a shell's text: every element arrives as one argument. */
   readonly command: readonly string[];
@@ -41,6 +49,8 @@ export interface TestKernelOptions {
   readonly timeoutMs?: number;
   /** Kernel modules to load first. Default: none, for the kernel loads most of them by itself when they are asked for. */
   readonly modules?: readonly string[];
+  /** Another kernel than the installed package's. */
+  readonly kernel?: KernelImage;
   /** Ends the machine early; the result is a rejection with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Default: this process's standard output and error. */
@@ -61,20 +71,21 @@ export class TestKernelError extends Error {
 }
 
 /** What keeps the test kernel from booting here, in words; undefined when nothing does. */
-export function testKernelProblem(): string | undefined {
+export function testKernelProblem(image: KernelImage | undefined = installedKernel()): string | undefined {
   if (process.platform !== 'linux') return 'User Mode Linux runs on Linux only';
-  if (findKernel() === undefined)
-    return 'linux.uml is not installed (Debian and Ubuntu: apt-get install user-mode-linux)';
-  if (!existsSync(modulesDirectory) || readdirSync(modulesDirectory).length === 0)
-    return `${modulesDirectory} has no kernel modules (reinstall the package user-mode-linux)`;
+  if (image === undefined) return 'linux.uml is not installed (Debian and Ubuntu: apt-get install user-mode-linux)';
+  const { binary, modulesDirectory: modules } = image;
+  if (!existsSync(binary)) return `${binary} does not exist`;
+  if (!existsSync(modules) || readdirSync(modules).length === 0)
+    return `${modules} has no kernel modules (reinstall the package user-mode-linux)`;
   if (!existsSync('/sbin/modprobe')) return 'modprobe is not installed (apt-get install kmod)';
   return undefined;
 }
 
 /** Boots a machine, runs the command, ends the machine. */
 export async function runInTestKernel(options: TestKernelOptions): Promise<TestKernelResult> {
-  const problem = testKernelProblem();
-  const kernel = findKernel();
+  const kernel = options.kernel ?? installedKernel();
+  const problem = testKernelProblem(kernel);
   if (problem !== undefined || kernel === undefined) throw new TestKernelError(`no test kernel: ${problem}`);
   options.signal?.throwIfAborted();
   const memory = options.memory ?? '1G';
@@ -100,7 +111,7 @@ interface Machine {
 }
 
 function boot(
-  kernel: string,
+  kernel: KernelImage,
   directory: string,
   memory: string,
   memoryDirectory: string,
@@ -118,12 +129,12 @@ function boot(
     `uml_dir=${directory}`,
     'umid=machine',
     `testkernel_dir=${directory}`,
-    `testkernel_modules=${modulesDirectory}`,
+    `testkernel_modules=${kernel.modulesDirectory}`,
     ...(modules.length === 0 ? [] : [`testkernel_load="${modules.join(' ')}"`]),
   ];
   // A process group of its own, so that all of the machine and nothing else is killed; and the kernel dies with this process even
   // when this process has no time to see to it.
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', kernel, ...args], {
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', kernel.binary, ...args], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: directory, TMPDIR: memoryDirectory },
@@ -249,8 +260,9 @@ function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-function findKernel(): string | undefined {
-  return kernelPaths.find((path) => existsSync(path));
+function installedKernel(): KernelImage | undefined {
+  const binary = kernelPaths.find((path) => existsSync(path));
+  return binary === undefined ? undefined : { binary, modulesDirectory };
 }
 
 function parseMemory(text: string): number {

@@ -13,7 +13,7 @@ const allowed: Record<string, readonly string[]> = {
   operations: ['types'],
   records: ['types'],
   errors: [],
-  address: ['types'],
+  address: ['types', 'errors'],
   thread: [],
   kernel: ['thread'],
   kube: [],

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import ipaddr from 'ipaddr.js';
 import { familyOf, parseAddress } from '../../../lib/address.ts';
 import { InvalidArgumentError } from '../../../lib/errors.ts';
 import { Batch } from '../../../lib/kernel/batch.ts';
 import type { Operation } from '../../../lib/operations.ts';
-import type { ForwardMethod, IpAddress, IpFamily, Protocol, SetType } from '../../../lib/types.ts';
+import type { ForwardMethod, IpAddress, IpFamily, Protocol, SetType, Tunnel } from '../../../lib/types.ts';
 import { runs } from '../../harness/runs.ts';
 
 function address(text: string): IpAddress {
@@ -23,6 +24,7 @@ const anyV6 = fc
   .map(address);
 const port = fc.integer({ min: 0, max: 65535 });
 const count = fc.integer({ min: 0, max: 0x7fff_ffff });
+const seconds = fc.integer({ min: 0, max: 2_147_483 });
 const some = fc.integer({ min: 1, max: 0x7fff_ffff });
 const family = fc.constantFrom<IpFamily>('IPv4', 'IPv6');
 const protocol = fc.constantFrom<Protocol>('tcp', 'udp', 'sctp');
@@ -65,6 +67,14 @@ const service = key.chain((k) =>
       ...engine,
     })),
 );
+const checksum = option('checksum', fc.constant(true));
+/** Never plain IPIP, which is the same as none. */
+const tunnel = fc.oneof(
+  checksum.map((sum): Tunnel => ({ type: 'gre', ...sum })),
+  fc
+    .tuple(fc.integer({ min: 1, max: 65535 }), checksum, option('remoteChecksum', fc.constant(true)))
+    .map(([at, sum, remote]): Tunnel => ({ type: 'gue', port: at, ...sum, ...remote })),
+);
 const onDestination = key.chain((k) =>
   fc
     .tuple(
@@ -73,18 +83,27 @@ const onDestination = key.chain((k) =>
       count,
       fc.constantFrom<ForwardMethod>('masquerade', 'local', 'tunnel', 'direct', 'bypass'),
       fc.option(fc.tuple(some, some), { nil: undefined }),
+      fc.option(tunnel, { nil: undefined }),
     )
-    .map(([where, at, weight, forward, limits]) => ({
+    .map(([where, at, weight, forward, limits, tun]) => ({
       key: k,
       destination: {
         address: where,
         port: at,
         weight,
         forward,
+        ...(tun === undefined || forward !== 'tunnel' ? {} : { tunnel: tun }),
         ...(limits === undefined ? {} : { upperThreshold: Math.max(...limits), lowerThreshold: Math.min(...limits) }),
       },
     })),
 );
+
+/** The network that the address is in, canonical. */
+function masked(text: IpAddress, length: number): string {
+  const parsed = ipaddr.parse(text);
+  const kind = parsed.kind() === 'ipv4' ? ipaddr.IPv4 : ipaddr.IPv6;
+  return `${address(kind.networkAddressFromCIDR(`${text}/${length}`).toString())}/${length}`;
+}
 
 const TYPES: readonly SetType[] = [
   'hash:ip',
@@ -98,10 +117,12 @@ const TYPES: readonly SetType[] = [
 const setRef = fc.record({ name: name(31), type: fc.constantFrom(...TYPES), family }, { noNullPrototype: true });
 const entryOf = (type: SetType, which: IpFamily): fc.Arbitrary<string> => {
   const ip = of(which);
-  const portText = fc.tuple(fc.constantFrom('tcp', 'udp', 'sctp', '47'), port).map(([p, n]) => `${p}:${n}`);
+  const portText = fc
+    .tuple(fc.constantFrom('tcp', 'udp', 'sctp', '136', '47'), port)
+    .map(([p, n]) => `${p}:${p === '47' ? 0 : n}`);
   const net = fc
     .tuple(ip, fc.integer({ min: 1, max: full(which) }))
-    .map(([a, length]) => (length === full(which) ? a : `${a}/${length}`));
+    .map(([a, length]) => (length === full(which) ? a : masked(a, length)));
   const nomatch = fc.constantFrom('', ' nomatch');
   const join = (...parts: fc.Arbitrary<string>[]) => fc.tuple(...parts).map((texts) => texts.join(','));
   switch (type) {
@@ -122,6 +143,22 @@ const entryOf = (type: SetType, which: IpFamily): fc.Arbitrary<string> => {
   }
 };
 const onEntry = setRef.chain((set) => entryOf(set.type, set.family).map((entry) => ({ set, entry })));
+/** ` timeout 60 nomatch comment "x"`, the entry's own nomatch in its place. */
+const withOptions = (entry: string) =>
+  fc
+    .tuple(
+      fc.option(fc.integer({ min: 0, max: 2_147_483 }), { nil: undefined }),
+      fc.option(
+        fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme' }).map((text) => text.replace(/["\p{Cc}]/gu, '.')),
+        { nil: undefined },
+      ),
+    )
+    .map(([timeout, comment]) => {
+      const [body = ''] = entry.split(' ');
+      const middle = `${timeout === undefined ? '' : ` timeout ${timeout}`}${entry.slice(body.length)}`;
+      return `${body}${middle}${comment === undefined ? '' : ` comment "${comment}"`}`;
+    });
+const onAddition = onEntry.chain(({ set, entry }) => withOptions(entry).map((text) => ({ set, entry: text })));
 const linkAddress = fc
   .tuple(
     name(15),
@@ -142,6 +179,14 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     .tuple(fc.constantFrom('create-service' as const, 'update-service' as const, 'ensure-service' as const), service)
     .map(([verb, s]): Operation => ({ verb, service: s })),
   key.map((k): Operation => ({ verb: 'remove-service', key: k })),
+  key.map((k): Operation => ({ verb: 'zero-service', key: k })),
+  fc.constantFrom('zero-services' as const, 'flush-services' as const).map((verb): Operation => ({ verb })),
+  fc.tuple(seconds, seconds, seconds).map(
+    ([tcpSeconds, tcpFinSeconds, udpSeconds]): Operation => ({
+      verb: 'set-timeouts',
+      timeouts: { tcpSeconds, tcpFinSeconds, udpSeconds },
+    }),
+  ),
   fc
     .tuple(
       fc.constantFrom('create-destination' as const, 'update-destination' as const, 'ensure-destination' as const),
@@ -157,15 +202,19 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       setRef,
       option('hashSize', some),
       option('maxElements', some),
+      option('timeoutSeconds', fc.integer({ min: 0, max: 2_147_483 })),
+      option('comment', fc.constant(true)),
     )
-    .map(([verb, set, hash, most]): Operation => ({ verb, set: { ...set, ...hash, ...most } })),
+    .map(([verb, set, hash, most, timeout, comment]): Operation => {
+      return { verb, set: { ...set, ...hash, ...most, ...timeout, ...comment } };
+    }),
   fc
     .tuple(fc.constantFrom('remove-set' as const, 'flush-set' as const), name(31))
     .map(([verb, n]): Operation => ({ verb, name: n })),
   fc.tuple(name(31), name(31)).map(([n, other]): Operation => ({ verb: 'swap-sets', name: n, other })),
-  fc
-    .tuple(fc.constantFrom('add-entry' as const, 'remove-entry' as const), onEntry)
-    .map(([verb, rest]): Operation => ({ verb, ...rest })),
+  fc.tuple(name(31), name(31)).map(([n, newName]): Operation => ({ verb: 'rename-set', name: n, newName })),
+  onAddition.map((rest): Operation => ({ verb: 'add-entry', ...rest })),
+  onEntry.map((rest): Operation => ({ verb: 'remove-entry', ...rest })),
   fc
     .tuple(fc.constantFrom('ensure-link' as const, 'remove-link' as const), name(15))
     .map(([verb, n]): Operation => ({ verb, name: n })),
@@ -230,7 +279,7 @@ test('operations read as the commands people know', () => {
     batch.toString(),
     [
       'ipvsadm -A -t 10.96.0.10:80 -s rr -p 10800 -M 255.255.255.0',
-      'ipvsadm -E -f 7 -6 -s mh -o -b flag-1,flag-2 --pe sip',
+      'ipvsadm -E -f 7 -6 -s mh -o -b mh-fallback,mh-port --pe sip',
       'ipvsadm -D --sctp-service [fd00::a]:9',
       'ipvsadm -a -t 10.96.0.10:80 -r 10.1.2.3:8080 -m -w 1',
       'ipvsadm -e --sctp-service [fd00::a]:9 -r [fd00::b]:9 -g -w 0 -x 5',
@@ -283,7 +332,27 @@ test('bad values are refused with the name of the field and the operation', () =
     ['entry', (b) => b.addEntry(set('hash:ip', 'IPv6'), '1:2:3:4:5:6:7:8:9')],
     ['entry', (b) => b.addEntry(set('hash:ip', 'IPv6'), '1::2::3')],
     ['entry', (b) => b.addEntry(set('hash:ip', 'IPv6'), '1:2:3:')],
+    ['set.timeoutSeconds', (b) => b.createSet({ ...set('hash:ip'), timeoutSeconds: 2_147_484 })],
+    ['set.timeoutSeconds', (b) => b.ensureSet({ ...set('hash:ip'), timeoutSeconds: -1 })],
+    ['newName', (b) => b.renameSet('a', 'x'.repeat(32))],
     ['entry', (b) => b.addEntry(set('hash:net'), '0.0.0.0/0')],
+    ['entry', (b) => b.addEntry(set('hash:ip,port,net', 'IPv6'), '::1,tcp:80,::/0')],
+    ['entry', (b) => b.addEntry(set('hash:net'), '10.1.2.3/8')],
+    ['entry', (b) => b.addEntry(set('hash:net,iface', 'IPv6'), 'fd00::1/16,eth0')],
+    ['entry', (b) => b.addEntry(set('hash:net,iface'), '0.0.0.1/0,eth0')],
+    ['entry', (b) => b.addEntry(set('hash:ip,port'), '10.0.0.1,47:80')],
+    ['entry', (b) => b.addEntry(set('hash:ip,port'), '10.0.0.1,0:0')],
+    ['entry', (b) => b.addEntry(set('hash:ip'), '10.0.0.1 nomatch')],
+    ['entry', (b) => b.addEntry(set('bitmap:port'), '80 nomatch')],
+    ['entry', (b) => b.addEntry(set('hash:ip'), '10.0.0.1 timeout')],
+    ['entry', (b) => b.addEntry(set('hash:ip'), '10.0.0.1 timeout 2147484')],
+    ['entry', (b) => b.addEntry(set('hash:ip'), '10.0.0.1 timeout 1 timeout 2')],
+    ['entry', (b) => b.addEntry(set('hash:ip'), '10.0.0.1 comment x')],
+    ['entry', (b) => b.addEntry(set('hash:ip'), '10.0.0.1 comment "a"b"')],
+    ['entry', (b) => b.addEntry(set('hash:ip'), '10.0.0.1 comment "a\tb"')],
+    ['entry', (b) => b.addEntry(set('hash:ip'), `10.0.0.1 comment "${'ä'.repeat(128)}"`)],
+    ['entry', (b) => b.addEntry(set('hash:ip'), '10.0.0.1 packets 5')],
+    ['entry', (b) => b.addEntry(set('hash:ip'), '10.0.0.1 ')],
     ['entry', (b) => b.addEntry(set('hash:ip,port'), '10.0.0.1,80')],
     ['entry', (b) => b.addEntry(set('hash:ip,port'), '10.0.0.1,tcp:80,10.0.0.2')],
     ['entry', (b) => b.addEntry(set('hash:ip,port,net'), '10.0.0.1,tcp:80,10.0.0.0/33')],

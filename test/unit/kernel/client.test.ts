@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseAddress } from '../../../lib/address.ts';
-import { BatchError, openKernel } from '../../../lib/kernel/client.ts';
+import { BatchError } from '../../../lib/kernel/batch-error.ts';
+import { openKernel } from '../../../lib/kernel/client.ts';
 import { FakeKernel } from '../../../lib/testing/fake-kernel.ts';
 import type { AddressServiceKey, Destination, IpAddress, VirtualService } from '../../../lib/types.ts';
 

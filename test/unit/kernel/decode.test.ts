@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ProxierError } from '../../../lib/errors.ts';
-import { readDestinationState, readEntryState, readService, readSetState } from '../../../lib/kernel/decode.ts';
+import { readEntryState, readSetState } from '../../../lib/kernel/decode.ts';
+import { readDestinationState, readService } from '../../../lib/kernel/decode-ipvs.ts';
 import { errnoName } from '../../../lib/kernel/errno.ts';
 import { openSession } from '../../../lib/kernel/linux-session.ts';
-import { EntryFlag, Opcode, RecordReader, RecordWriter } from '../../../lib/kernel/wire.ts';
+import { EntryFlag, Opcode, RecordReader, RecordWriter, SetFlag } from '../../../lib/kernel/wire.ts';
 
 function record<T>(opcode: number, write: (writer: RecordWriter) => void, read: (reader: RecordReader) => T): T {
   const writer = new RecordWriter();
@@ -60,6 +61,7 @@ test('a forwarding method, a set type and entries of tomorrow are left out', () 
         writer.u16(80);
         for (const number of [1, 0, 0]) writer.u32(number);
         address(writer, 0xfd);
+        writer.u32(0);
         for (const number of [3, 4, 5]) writer.u32(number);
       },
       readDestinationState,
@@ -73,14 +75,16 @@ test('a forwarding method, a set type and entries of tomorrow are left out', () 
     record(
       Opcode.setState,
       (writer) => {
-        for (const byte of [type, 4, 5, 0]) writer.u8(byte);
-        for (const number of [1024, 65536, 10, 2, 4096]) writer.u32(number);
+        for (const byte of [type, 4, 5, SetFlag.timeout]) writer.u8(byte);
+        for (const number of [1024, 65536, 10, 2, 4096, 60]) writer.u32(number);
         writer.string('A');
         writer.string('list:set');
       },
       readSetState,
     );
   assert.equal(set(3)?.references, 2);
+  assert.equal(set(3)?.timeoutSeconds, 60);
+  assert.equal(set(3)?.comment, false);
   assert.equal(set(0), undefined);
   assert.equal(
     record(Opcode.entryState, (writer) => address(writer, 0, 4), readEntryState),
@@ -92,15 +96,18 @@ test('entries say what their set has no plain word for', () => {
   const entry = record(
     Opcode.entryState,
     (writer) => {
-      writer.flags(EntryFlag.nomatch | EntryFlag.physdev);
+      writer.flags(EntryFlag.nomatch | EntryFlag.physdev | EntryFlag.timeout | EntryFlag.comment);
       for (const byte of [6, 4, 0, 8]) writer.u8(byte);
       writer.u32(0);
       address(writer, 10);
       writer.string('eth0');
+      writer.u32(60);
+      // Another program's: neither quotes nor control characters nor broken UTF-8 may break the notation.
+      writer.byteString(Uint8Array.of(0x22, 0xc3, 0xa4, 0x0a, 0xff));
     },
     readEntryState,
   );
-  assert.equal(entry, '10.0.0.0/8,physdev:eth0 nomatch');
+  assert.equal(entry, '10.0.0.0/8,physdev:eth0 timeout 60 nomatch comment "\'ä ?"');
 });
 
 test('errno names', () => {

@@ -6,8 +6,8 @@ import { ProxierError } from '../../../lib/errors.ts';
 import type { Operation } from '../../../lib/operations.ts';
 import { ownershipOf } from '../../../lib/plan/ledger.ts';
 import type { ObjectRecord } from '../../../lib/records.ts';
+import type { FakeService } from '../../../lib/testing/fake-ipvs.ts';
 import type { FakeKernel, FakeRead, Fault } from '../../../lib/testing/fake-kernel.ts';
-import type { FakeService } from '../../../lib/testing/fake-tables.ts';
 import type { Protocol } from '../../../lib/types.ts';
 import { runs } from '../../harness/runs.ts';
 import { foreignService, ip, newKernel, service, slice, World } from './world.ts';
@@ -196,9 +196,13 @@ class History {
       case 'fault': {
         let skip = step.skip;
         return world.kernel.failNext(
-          () => {
+          ({ verb }) => {
+            // To the session this is a thing that is there, or gone, already: a kernel that says so of another is none.
+            const isDone =
+              (verb.startsWith('remove-') && (step.fault === 'ENOENT' || step.fault === 'ESRCH')) ||
+              (verb === 'add-address' && step.fault === 'EEXIST');
             skip -= 1;
-            return skip < 0;
+            return skip < 0 && !isDone;
           },
           step.fault,
           step.times,

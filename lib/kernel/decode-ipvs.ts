@@ -1,0 +1,157 @@
+/** IPVS records back to plain data. The layouts are in `wire.ts`. */
+import type {
+  Destination,
+  DestinationKey,
+  DestinationState,
+  IpFamily,
+  IpvsInfo,
+  IpvsStatistics,
+  IpvsTimeouts,
+  ServiceKey,
+  ServiceState,
+  Tunnel,
+} from '../types.ts';
+import { ADDRESS_BYTES, readAddress } from './address-bytes.ts';
+import { forwardOf, HAS_STATISTICS, protocolOf, type RecordReader, TunnelFlag, tunnelOf } from './wire.ts';
+
+const HASHED = 0x2;
+
+function readFamily(reader: RecordReader): IpFamily {
+  return reader.u8() === 6 ? 'IPv6' : 'IPv4';
+}
+
+export function readKey(reader: RecordReader): ServiceKey | undefined {
+  const family = readFamily(reader);
+  const protocolNumber = reader.u8();
+  const port = reader.u16();
+  const fwmark = reader.u32();
+  const at = reader.at;
+  reader.at += ADDRESS_BYTES;
+  if (protocolNumber === 0) return { fwmark, family };
+  const protocol = protocolOf(protocolNumber);
+  return protocol === undefined ? undefined : { protocol, address: readAddress(reader.bytes, at, family), port };
+}
+
+/**
+ * Of an operation, or as dumped. Undefined for a service of a protocol that has no place in {@link ServiceKey} (ICMP, ESP: the kernel takes
+ * any number).
+ */
+export function readService(reader: RecordReader): ServiceState | undefined {
+  const full = reader.bytes[reader.at] === 6 ? 128 : 32;
+  const key = readKey(reader);
+  if (key === undefined) return undefined;
+  const flags = (reader.u32() & ~HASHED) >>> 0;
+  const timeoutSeconds = reader.u32();
+  const prefixLength = reader.u32();
+  const scheduler = reader.string();
+  const persistenceEngine = reader.string();
+  const measured = reader.flags === HAS_STATISTICS;
+  if ((prefixLength === 0 || prefixLength === full) && persistenceEngine === '' && !measured) {
+    return { key, scheduler, flags, timeoutSeconds };
+  }
+  return {
+    key,
+    scheduler,
+    flags,
+    timeoutSeconds,
+    ...(prefixLength === 0 || prefixLength === full ? {} : { prefixLength }),
+    ...(persistenceEngine === '' ? {} : { persistenceEngine }),
+    ...(measured ? { statistics: readStatistics(reader) } : {}),
+  };
+}
+
+export function readDestination(reader: RecordReader): Destination | undefined {
+  const family = readFamily(reader);
+  const forward = forwardOf(reader.u8());
+  const port = reader.u16();
+  const weight = reader.u32();
+  const upperThreshold = reader.u32();
+  const lowerThreshold = reader.u32();
+  const address = readAddress(reader.bytes, reader.at, family);
+  reader.at += ADDRESS_BYTES;
+  const tunnel = readTunnel(reader);
+  if (forward === undefined) return undefined;
+  if (upperThreshold === 0 && tunnel === undefined) return { address, port, weight, forward };
+  return {
+    address,
+    port,
+    weight,
+    forward,
+    ...(upperThreshold === 0 ? {} : { upperThreshold }),
+    ...(upperThreshold === 0 || lowerThreshold === 0 ? {} : { lowerThreshold }),
+    ...(tunnel === undefined || forward !== 'tunnel' ? {} : { tunnel }),
+  };
+}
+
+/** Undefined for plain IPIP, which is what a tunnel is when nothing is said. */
+function readTunnel(reader: RecordReader): Tunnel | undefined {
+  const number = reader.u8();
+  const flags = reader.u8();
+  const port = reader.u16();
+  const type = tunnelOf(number);
+  if (type === undefined || (number === 0 && flags === 0 && port === 0)) return undefined;
+  return {
+    type,
+    ...(port === 0 ? {} : { port }),
+    ...((flags & TunnelFlag.checksum) === 0 ? {} : { checksum: true }),
+    ...((flags & TunnelFlag.remoteChecksum) === 0 ? {} : { remoteChecksum: true }),
+  };
+}
+
+/**
+ * Undefined for a forwarding method that is not one of IP_VS_CONN_F_* (a newer kernel). An audit reads tens of thousands of these,
+ * nearly all plain: those are one literal.
+ */
+export function readDestinationState(reader: RecordReader): DestinationState | undefined {
+  const destination = readDestination(reader);
+  const activeConnections = reader.u32();
+  const inactiveConnections = reader.u32();
+  const persistentConnections = reader.u32();
+  if (destination === undefined) return undefined;
+  const { address, port, weight, forward, upperThreshold, tunnel } = destination;
+  if (upperThreshold === undefined && tunnel === undefined && reader.flags !== HAS_STATISTICS) {
+    return { address, port, weight, forward, activeConnections, inactiveConnections, persistentConnections };
+  }
+  return {
+    ...destination,
+    activeConnections,
+    inactiveConnections,
+    persistentConnections,
+    ...(reader.flags === HAS_STATISTICS ? { statistics: readStatistics(reader) } : {}),
+  };
+}
+
+export function readDestinationKey(reader: RecordReader): DestinationKey {
+  const family = readFamily(reader);
+  reader.at += 1;
+  const port = reader.u16();
+  const address = readAddress(reader.bytes, reader.at, family);
+  return { address, port };
+}
+
+function readStatistics(reader: RecordReader): IpvsStatistics {
+  return {
+    connections: reader.u64(),
+    inPackets: reader.u64(),
+    outPackets: reader.u64(),
+    inBytes: reader.u64(),
+    outBytes: reader.u64(),
+    connectionsPerSecond: Number(reader.u64()),
+    inPacketsPerSecond: Number(reader.u64()),
+    outPacketsPerSecond: Number(reader.u64()),
+    inBytesPerSecond: Number(reader.u64()),
+    outBytesPerSecond: Number(reader.u64()),
+  };
+}
+
+export function readTimeouts(reader: RecordReader): IpvsTimeouts {
+  return { tcpSeconds: reader.u32(), tcpFinSeconds: reader.u32(), udpSeconds: reader.u32() };
+}
+
+export function readInfo(reader: RecordReader): IpvsInfo {
+  const version = reader.u32();
+  return {
+    version: `${(version >>> 16) & 0xff}.${(version >>> 8) & 0xff}.${version & 0xff}`,
+    connectionTableSize: reader.u32(),
+  };
+}

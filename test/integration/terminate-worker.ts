@@ -1,0 +1,27 @@
+/** Runs batches and dumps until it is terminated. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { parseAddress } from '../../lib/address.ts';
+import { Batch } from '../../lib/kernel/batch.ts';
+import { openSession } from '../../lib/kernel/linux-session.ts';
+
+const { counter, round } = workerData;
+if (!(counter instanceof Int32Array) || typeof round !== 'number') throw new TypeError('started without its data');
+const session = openSession();
+const set = { name: `TERMINATE-${round}`, type: 'hash:ip,port', family: 'IPv4' } as const;
+for (let turn = 0; ; turn++) {
+  const batch = new Batch().ensureSet(set);
+  for (let i = 0; i < 200; i++) {
+    const address = parseAddress(`10.66.${round}.${i}`);
+    if (address === undefined) throw new Error('unreachable');
+    if (turn % 2 === 0) batch.addEntry(set, `${address},tcp:${i}`);
+    else batch.removeEntry(set, `${address},tcp:${i}`);
+    if (i < 20 && turn % 2 === 0) batch.addAddress({ link: 'lo', address, prefixLength: 32 });
+    else if (i < 20) batch.removeAddress('lo', address, 32);
+  }
+  session.run(batch.removeSet(set.name));
+  // Left half read, as it is when the thread ends here.
+  session.addresses().next();
+  session.sets().next();
+  Atomics.add(counter, 0, 1);
+  if (turn === 0) parentPort?.postMessage('at work');
+}
