@@ -1,17 +1,90 @@
-/** `npm run bench`: set-up, the C floor, and all measurements in one boot of the test kernel. */
-import { execFileSync } from 'node:child_process';
+/**
+ * `npm run bench [-- kernel|sync] [--long]`: set-up, the C programs to compare with, each suite in one boot of the test kernel, and what
+ * the host's own kernel can do (ipset) in a network namespace of it. Results: bench/results.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { root, say } from './setup/run.mjs';
 import { setupOrExit } from './setup.mjs';
 
-await setupOrExit();
-const floor = join(root, '.cache/floor');
-mkdirSync(join(root, '.cache'), { recursive: true });
-execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-o', floor, join(root, 'bench/floor/floor.c')], { stdio: 'inherit' });
-say('Measuring in the test kernel: about three minutes.');
-const inside = [process.execPath, 'dist/bench/main.js', floor];
-execFileSync(process.execPath, ['dist/test/harness/test-kernel.js', '--mem', '2G', '--', ...inside], {
-  cwd: root,
-  stdio: ['ignore', 'inherit', 'inherit'],
+const resultName = { kernel: 'kernel', sync: 'first-sync' };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { long: { type: 'boolean', default: false } },
 });
+const unknown = positionals.find((suite) => !Object.hasOwn(resultName, suite));
+if (unknown !== undefined) {
+  process.stderr.write(`bench: ${unknown} is no suite: ${Object.keys(resultName).join(', ')}, or none for all\n`);
+  process.exit(2);
+}
+await setupOrExit();
+const cache = join(root, '.cache/bench');
+const results = join(root, 'bench/results');
+for (const directory of [cache, results]) mkdirSync(directory, { recursive: true });
+compile('floor');
+compile('libnl', 'libnl-genl-3.0');
+
+const long = values.long ? ['--long'] : [];
+for (const suite of positionals.length > 0 ? positionals : Object.keys(resultName)) {
+  const before = load();
+  say(`\nSuite ${suite}, in the test kernel (load of this machine ${before}) …`);
+  const parts = [join(cache, `${suite}.json`)];
+  node(
+    'dist/test/harness/test-kernel.js',
+    '--kernel',
+    'uml',
+    '--mem',
+    '2G',
+    '--timeout-ms',
+    '3600000',
+    '--',
+    ...measuring(suite, 'test kernel', parts[0]),
+  );
+  if (suite === 'kernel' && canUnshare()) {
+    const part = join(cache, 'native.json');
+    say('\nThe same of ipset on the kernel of this host …');
+    execFileSync(process.execPath, measuring('native', 'host', part).slice(1), {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, BENCH_NATIVE: '1', PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
+    });
+    parts.push(part);
+  } else if (suite === 'kernel') say('\nNot measured natively: it needs root and ipset in the kernel of this host.');
+  const result = join(results, `${resultName[suite]}.json`);
+  node('dist/bench/main.js', 'picture', result, `${before} to ${load()}`, ...parts);
+  say(
+    `\nWritten: ${result} and .svg. Load of this machine ${before} before, ${load()} after; ratios within a round bear it, single figures do not.`,
+  );
+}
+
+function measuring(suite, where, out) {
+  return [process.execPath, 'dist/bench/main.js', suite, where, out, ...long];
+}
+
+function node(...args) {
+  execFileSync(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+function compile(name, library) {
+  const flags = library === undefined ? [] : pkgConfig(library);
+  const source = join(root, `bench/floor/${name}.c`);
+  execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-o', join(cache, name), source, ...flags], { stdio: 'inherit' });
+}
+
+function pkgConfig(library) {
+  return execFileSync('pkg-config', ['--cflags', '--libs', library], { encoding: 'utf8' }).trim().split(/\s+/);
+}
+
+function load() {
+  return loadavg()[0].toFixed(1);
+}
+
+/** In a namespace of its own, which ends with the command. */
+function canUnshare() {
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+  return spawnSync('unshare', ['--net', '--', 'ipset', 'list', '-n'], { env }).status === 0;
+}

@@ -14,10 +14,10 @@ export function say(text) {
 }
 
 /** Runs `program args…` under a title. Throws SetupError with its output when it fails. */
-export async function runStep(title, program, args, env = {}) {
+export async function runStep(title, program, args, env = {}, cwd = root) {
   say(`setup: ${title} …`);
   const started = performance.now();
-  const child = spawn(program, args, { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (chunk) => {

@@ -42,6 +42,14 @@ export async function ensureSystemPackages() {
   if (missing.length > 0) await install(missing);
 }
 
+/** A package that one command alone needs, by a program of it. Throws SetupError. */
+export async function ensurePackageFor(what, name, program) {
+  if (isThere(program)) return;
+  const release = readOsRelease();
+  if (!isDebianLike(release)) throw new SetupError(`${what} needs ${program}, which this system does not have`);
+  await install([name]);
+}
+
 function readOsRelease() {
   const path = ['/etc/os-release', '/usr/lib/os-release'].find((name) => existsSync(name));
   const lines = path === undefined ? [] : readFileSync(path, 'utf8').split('\n');

@@ -1,0 +1,12 @@
+// The payload of one message of an IPVS_CMD_GET_SERVICE dump.
+#include "native/ipvs/codec.h"
+#include "native/test/fuzz/fuzz.h"
+
+using proxier::RecordWriter;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  return proxier::test::FuzzDecoder(data, size,
+                                    [](std::span<const uint8_t> payload, RecordWriter& writer) {
+                                      return proxier::ipvs::DecodeService(payload, writer);
+                                    });
+}
