@@ -1,0 +1,106 @@
+/** The first sync of 1,000 Services with 10 endpoints each, through plan and reconciler. */
+import type { ReconcileEffects } from '../../lib/reconcile/effects.ts';
+import type { ReconcileInit } from '../../lib/reconcile/protocol.ts';
+import { Reconciler } from '../../lib/reconcile/reconciler.ts';
+import { kernelEffects } from '../../lib/reconcile/worker-module.ts';
+import { EndpointBit, type ObjectRecord } from '../../lib/records.ts';
+import { FakeIptables, FakeKernel, FakeSysctls } from '../../lib/testing/index.ts';
+import type { Measurement, Modes } from '../measurement.ts';
+import { DESTINATIONS, nowMicros, pod, type Sample, SERVICES, vip } from '../workload.ts';
+
+export const measurement: Measurement = {
+  title: `first sync of ${SERVICES} Services x ${DESTINATIONS} endpoints (${SERVICES * (DESTINATIONS + 4)} operations)`,
+  series: [{ field: 'sync', title: 'from the records to the last answer', unit: 'us/op' }],
+  ways: [
+    { label: 'C floor, same messages', run: { floor: ['sync', String(SERVICES), String(DESTINATIONS)] } },
+    { label: 'ipvs-proxier, just started', run: { mode: 'cold' } },
+    { label: 'ipvs-proxier, after an earlier sync', run: { mode: 'warm' } },
+  ],
+  floorPrepare: [
+    'ip link add kube-ipvs0 type dummy',
+    'ipset create KUBE-CLUSTER-IP hash:ip,port',
+    'ipset create KUBE-IPVS-IPS hash:ip',
+  ],
+  notes: ['The static part (sets, link, rules) is before the clock.'],
+};
+
+function records(): ObjectRecord[] {
+  let seq = 0;
+  const list: ObjectRecord[] = [];
+  for (let i = 0; i < SERVICES; i++) {
+    const key = `default/s${i}`;
+    list.push({
+      ...{ source: 'bench', seq: ++seq, kind: 'service', key, uid: `s${i}` },
+      body: {
+        createdMs: 0,
+        clusterIPs: [vip(i)],
+        ports: [{ name: 'http', protocol: 'tcp', port: 80, nodePort: 0 }],
+        externalIPs: [],
+        loadBalancerIPs: [],
+        sourceRanges: [],
+        hasSourceRanges: false,
+        affinitySeconds: 0,
+        internalPolicyLocal: false,
+        externalPolicyLocal: false,
+        healthCheckNodePort: 0,
+      },
+    });
+    list.push({
+      ...{ source: 'bench', seq: ++seq, kind: 'slice', key: `${key}-a`, uid: `e${i}` },
+      body: {
+        service: key,
+        family: 'IPv4',
+        ports: [{ name: 'http', protocol: 'tcp', port: 8080 }],
+        addresses: Array.from({ length: DESTINATIONS }, (_, d) => pod(i * DESTINATIONS + d)),
+        conditions: Array.from({ length: DESTINATIONS }, () => EndpointBit.ready | EndpointBit.serving),
+      },
+    });
+  }
+  return list;
+}
+
+const init = {
+  nodeName: 'bench',
+  families: ['IPv4'],
+  scheduler: 'rr',
+  masqueradeAll: false,
+  masqueradeBit: 14,
+  detectLocal: { mode: 'ClusterCIDR', cidrs: ['10.244.0.0/16'] },
+  nodePortAddresses: [],
+  syncPeriodMs: 30_000,
+  drainTimeoutMs: 900_000,
+  takeOver: false,
+  iptables: 'auto',
+  applySysctls: true,
+} as const satisfies ReconcileInit;
+
+/** The first sync, from the records to the last answer; static part (sets, link, rules) before the clock starts. */
+async function sync(effects: ReconcileEffects = kernelEffects(init)): Promise<Sample> {
+  const reconciler = new Reconciler(init, effects);
+  await reconciler.handle({ kind: 'start', nowMs: 0 });
+  const message = { records: records(), snapshot: 'whole', allSynced: true } as const;
+  const start = nowMicros();
+  const { report } = await reconciler.handle({ kind: 'records', nowMs: 0, message });
+  const total = nowMicros() - start;
+  reconciler.close();
+  if (report === undefined || report.failures.length > 0) throw new Error(JSON.stringify(report));
+  const { operations, roundTrips, planMicros, kernelMicros } = report;
+  return { operations, sync: total / operations, planMicros, kernelMicros, roundTrips };
+}
+
+/** The same in a process whose compiler has seen a sync of another cluster, on the fake kernel. */
+async function warmSync(): Promise<Sample> {
+  const fake = new FakeKernel();
+  const iptables = new FakeIptables(fake);
+  await sync({
+    openSession: () => fake.session(),
+    openIptables: () => Promise.resolve(iptables),
+    sysctls: new FakeSysctls(),
+    interfaceAddresses: () => [],
+    random: Math.random,
+    nowMicros,
+  });
+  return await sync();
+}
+
+export const modes: Modes = { cold: () => sync(), warm: warmSync };
