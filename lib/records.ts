@@ -57,6 +57,23 @@ export interface ServiceBody {
   readonly externalPolicyLocal: boolean;
   /** 0 = none. */
   readonly healthCheckNodePort: number;
+  /** What annotations and hooks ask for beyond the API. Absent = nothing: the proxier's options count. */
+  readonly tuning?: ServiceTuning;
+}
+
+/** Beyond the Service API: from the annotations `ipvs-proxier.io/…` and from the embedder's hooks. An absent field = the proxier's option. */
+export interface ServiceTuning {
+  /** Kernel name of the IPVS scheduler. */
+  readonly scheduler?: string;
+  /** Bits of `ServiceFlag` that belong to the scheduler (sched1 to sched3). Absent = those that kube-proxy gives it. */
+  readonly schedulerFlags?: number;
+  /**
+   * How packets reach the endpoints. Both leave the port as it is, so they count only for a service port whose endpoints have its own port,
+   * and for its cluster IP, external IPs and load balancer IPs, never for node ports. Absent = masquerade.
+   */
+  readonly forward?: 'direct' | 'tunnel';
+  /** 0 = open connections are not waited for. */
+  readonly drainTimeoutMs?: number;
 }
 
 /** Bits of {@link SliceBody.conditions}. */
@@ -78,6 +95,8 @@ export interface SliceBody {
   readonly addresses: readonly IpAddress[];
   /** Bits of {@link EndpointBit}; `local` means: on this node. */
   readonly conditions: readonly number[];
+  /** IPVS weights, 0 to 65535: 0 = no new connections. Absent when all are 1. */
+  readonly weights?: readonly number[];
   /** Topology hints, absent when no endpoint of the slice has any; names of zones, of nodes. */
   readonly zoneHints?: readonly (readonly string[])[];
   readonly nodeHints?: readonly (readonly string[])[];

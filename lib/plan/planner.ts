@@ -23,6 +23,14 @@ export interface PlanOptions {
   readonly scheduler: string;
   /** Canonical CIDRs, or `primary` (the Node's first address of each family); empty, or none of a family = all its addresses. */
   readonly nodePortAddresses: readonly string[] | 'primary';
+  /** Where external traffic of policy Local goes on a node without a local endpoint. */
+  readonly externalLocalFallback: 'cluster' | 'none';
+  /** A Service that lists source ranges, but none of a VIP's family: nobody may reach that VIP, or everybody. */
+  readonly sourceRangesOfOtherFamily: 'deny' | 'allow';
+  /** Canonical CIDRs; an entry of `spec.externalIPs` outside them is not served. */
+  readonly allowedExternalIPs: readonly string[] | 'any';
+  /** How VIPs are bound: by an address on the VIP device, or by a local route. */
+  readonly vipBinding: 'address' | 'local-route';
 }
 
 /** Something a user should know about one object; it is said once for as long as it stays true. */

@@ -52,6 +52,9 @@ function matching(pattern: RegExp, allowed: string): v.GenericSchema<string> {
   return v.pipe(v.string(allowed), v.regex(pattern, allowed));
 }
 
+/** The kernel's int. */
+const MAX_SECONDS = 2 ** 31 - 1;
+const seconds = v.optional(wholeNumber(0, MAX_SECONDS), 0);
 const flag = v.boolean('true or false');
 const path = matching(/^[^\0]+$/, 'a path');
 const cidrAllowed = 'a CIDR such as 10.244.0.0/16 or fd00::/64';
@@ -146,6 +149,10 @@ const schema = v.strictObject(
       ),
       [],
     ),
+    externalLocalFallback: v.optional(v.picklist(['cluster', 'none'], 'cluster or none'), 'cluster'),
+    sourceRangesOfOtherFamily: v.optional(v.picklist(['deny', 'allow'], 'deny or allow'), 'deny'),
+    allowedExternalIPs: v.optional(v.array(cidr, 'a list of CIDRs')),
+    vipBinding: v.optional(v.picklist(['address', 'local-route'], 'address or local-route'), 'address'),
     families: v.optional(
       v.pipe(
         v.array(v.picklist(['IPv4', 'IPv6'], 'IPv4 or IPv6'), 'a list of IPv4 and IPv6'),
@@ -156,10 +163,35 @@ const schema = v.strictObject(
     syncPeriodMs: v.optional(wholeNumber(100, MAX_MS), 30_000),
     minSyncPeriodMs: v.optional(wholeNumber(0, MAX_MS), 0),
     drainTimeoutMs: v.optional(wholeNumber(0, MAX_MS), 900_000),
+    drainServices: v.optional(flag, false),
+    ownership: v.optional(v.picklist(['ledger', 'all'], 'ledger or all'), 'ledger'),
+    excludeCIDRs: v.optional(v.array(cidr, 'a list of CIDRs'), []),
     takeOver: v.optional(flag, false),
     ignoreOtherProxiers: v.optional(flag, false),
     iptables: v.optional(v.picklist(['auto', 'legacy', 'nft'], 'auto, legacy or nft'), 'auto'),
     applySysctls: v.optional(flag, true),
+    strictARP: v.optional(flag, false),
+    ipvsTimeouts: v.optional(
+      v.strictObject(
+        { tcpSeconds: seconds, tcpFinSeconds: seconds, udpSeconds: seconds },
+        'an object with tcpSeconds, tcpFinSeconds and udpSeconds',
+      ),
+      {},
+    ),
+    conntrack: v.optional(
+      v.strictObject(
+        {
+          maxPerCore: v.exactOptional(wholeNumber(0, MAX_SECONDS)),
+          min: v.exactOptional(wholeNumber(0, MAX_SECONDS)),
+          tcpEstablishedTimeoutSeconds: v.exactOptional(wholeNumber(0, MAX_SECONDS)),
+          tcpCloseWaitTimeoutSeconds: v.exactOptional(wholeNumber(0, MAX_SECONDS)),
+          tcpBeLiberal: v.exactOptional(flag),
+          udpTimeoutSeconds: v.exactOptional(wholeNumber(0, MAX_SECONDS)),
+          udpStreamTimeoutSeconds: v.exactOptional(wholeNumber(0, MAX_SECONDS)),
+        },
+        'an object of conntrack settings',
+      ),
+    ),
     logger: v.optional(
       v.custom<Logger>(
         (value) => hasFunctions(value, ['debug', 'info', 'warn', 'error']),
@@ -222,11 +254,21 @@ export function resolveOptions(options: unknown, environment: OptionsEnvironment
       detectLocal: detectLocalOf(parsed),
       nodePortAddresses:
         parsed.nodePortAddresses === 'primary' ? 'primary' : parsed.nodePortAddresses.map(({ text }) => text),
+      externalLocalFallback: parsed.externalLocalFallback,
+      sourceRangesOfOtherFamily: parsed.sourceRangesOfOtherFamily,
+      allowedExternalIPs: parsed.allowedExternalIPs?.map(({ text }) => text) ?? 'any',
+      vipBinding: parsed.vipBinding,
       syncPeriodMs: parsed.syncPeriodMs,
       drainTimeoutMs: parsed.drainTimeoutMs,
+      drainServices: parsed.drainServices,
+      ownership: parsed.ownership,
+      excludeCIDRs: parsed.excludeCIDRs.map(({ text }) => text),
       takeOver: parsed.takeOver,
       iptables: parsed.iptables,
       applySysctls: parsed.applySysctls,
+      strictARP: parsed.strictARP,
+      ipvsTimeouts: parsed.ipvsTimeouts,
+      ...(parsed.conntrack === undefined ? {} : { conntrack: parsed.conntrack }),
     },
     serviceProxyName: serviceProxyNameOf(parsed),
     minSyncPeriodMs: parsed.minSyncPeriodMs,

@@ -1,7 +1,8 @@
 /** What an embedder may say about a Proxier. Validated by `options-schema.ts` in the constructor. */
 import type { KubeAuth } from '../kube/credentials.ts';
 import type { Source } from '../kube/source.ts';
-import type { IpFamily, Logger } from '../types.ts';
+import type { ConntrackTuning } from '../reconcile/protocol.ts';
+import type { IpFamily, IpvsTimeouts, Logger } from '../types.ts';
 
 /**
  * How packets from pods of this node are told from the rest, which decides what is masqueraded on its way to a cluster IP
@@ -47,6 +48,28 @@ export interface ProxierSettings {
    * empty list: all addresses of the node but loopback.
    */
   readonly nodePortAddresses?: readonly string[] | 'primary';
+  /**
+   * Where external traffic (node ports, external IPs, load balancer IPs) of a Service with externalTrafficPolicy Local goes on a node without
+   * a local endpoint: `cluster` (default, as kube-proxy's IPVS mode): to all endpoints; `none`: nowhere, as the API says. Internal traffic
+   * of internalTrafficPolicy Local never leaves the node.
+   */
+  readonly externalLocalFallback?: 'cluster' | 'none';
+  /**
+   * A load balancer IP of a Service whose loadBalancerSourceRanges are all of the other family: `deny` (default): nobody may reach it;
+   * `allow`: everybody, as with kube-proxy.
+   */
+  readonly sourceRangesOfOtherFamily?: 'deny' | 'allow';
+  /**
+   * CIDRs that entries of `spec.externalIPs` have to be in; others are not served, with a warning. Whoever may write Services could
+   * otherwise take over any address (CVE-2020-8554). An empty list: none is served. Default: any, but for the addresses of other Nodes.
+   */
+  readonly allowedExternalIPs?: readonly string[];
+  /**
+   * How this host comes to take a VIP's packets. `address`: an address on kube-ipvs0, as kube-proxy. `local-route`: a route of type local and
+   * no address, which the kernel adds and finds without looking at all others; docs/semantics.md says what is different. Changing it moves
+   * the VIPs there are, without an interruption. Default `address`.
+   */
+  readonly vipBinding?: 'address' | 'local-route';
   /** Families to serve. Default: IPv4, and IPv6 when the kernel has it (`/proc/net/if_inet6`). */
   readonly families?: readonly IpFamily[];
   /** Read the kernel, compare and mend this often, in ms, from 100. Default 30,000. */
@@ -61,6 +84,18 @@ export interface ProxierSettings {
    * drain tick, and its connections with it.
    */
   readonly drainTimeoutMs?: number;
+  /**
+   * A virtual service whose Service or port is gone stays for open TCP connections as long as a destination would. Default false: it goes at
+   * once, as with kube-proxy.
+   */
+  readonly drainServices?: boolean;
+  /**
+   * Whose virtual services are removed when no Service wants them: those that are ours by what the kernel shows (`ledger`, the default), or
+   * `all` but those of firewall marks and in `excludeCIDRs`, as kube-proxy does it.
+   */
+  readonly ownership?: 'ledger' | 'all';
+  /** CIDRs: a virtual service on an address in them is never removed. Default: none. */
+  readonly excludeCIDRs?: readonly string[];
   /** Overwrite virtual services that are wanted, there, different, and not ours. Default false: reported as `contested`, left alone. */
   readonly takeOver?: boolean;
   /** Start although another proxier or a kube-proxy works in this network namespace. Default false: `run()` rejects with ERR_OTHER_PROXIER. */
@@ -69,6 +104,15 @@ export interface ProxierSettings {
   readonly iptables?: 'auto' | 'legacy' | 'nft';
   /** Write sysctls that are wrong for IPVS (behaviour.md 5.2). Default true; false: only report them. */
   readonly applySysctls?: boolean;
+  /**
+   * Interfaces answer ARP only for their own addresses (net.ipv4.conf.all arp_ignore 1, arp_announce 2): needed beside MetalLB in layer 2 mode
+   * and kube-vip. Default false: left as they are.
+   */
+  readonly strictARP?: boolean;
+  /** IPVS's idle time-outs in whole seconds, for the whole network namespace. 0 or absent: left as it is (the kernel's: 900, 120, 300). */
+  readonly ipvsTimeouts?: Partial<IpvsTimeouts>;
+  /** Connection tracking of the host, as kube-proxy sets it. Default: left alone. */
+  readonly conntrack?: ConntrackTuning;
   /** Takes log lines: `pino()` and `console` fit. Default: nothing is logged. */
   readonly logger?: Logger;
   /** Aborting it is the same as `stop()`. */

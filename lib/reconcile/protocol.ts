@@ -4,7 +4,7 @@
  */
 import type { ErrorRecord } from '../errors.ts';
 import type { RecordMessage } from '../records.ts';
-import type { IpFamily } from '../types.ts';
+import type { IpFamily, IpvsTimeouts } from '../types.ts';
 
 /** What the reconciler is told once, when its worker starts. Structured-clone data, validated by the proxier's options. */
 export interface ReconcileInit {
@@ -22,16 +22,48 @@ export interface ReconcileInit {
     | { readonly mode: 'InterfaceNamePrefix'; readonly prefix: string };
   /** Canonical CIDRs, or `primary`; empty = all addresses of the node. */
   readonly nodePortAddresses: readonly string[] | 'primary';
+  /** Where external traffic of policy Local goes on a node without a local endpoint: to all, as kube-proxy does it, or nowhere. */
+  readonly externalLocalFallback: 'cluster' | 'none';
+  /** A Service that lists source ranges, but none of a VIP's family: nobody may reach that VIP, or everybody, as with kube-proxy. */
+  readonly sourceRangesOfOtherFamily: 'deny' | 'allow';
+  /** Canonical CIDRs; an entry of `spec.externalIPs` outside them is not served (CVE-2020-8554). */
+  readonly allowedExternalIPs: readonly string[] | 'any';
+  /** How this host comes to take a VIP's packets: an address on kube-ipvs0, or a local route. */
+  readonly vipBinding: 'address' | 'local-route';
   /** A full pass (read the kernel, compare, mend) this often. */
   readonly syncPeriodMs: number;
   /** A draining TCP destination is deleted after this long even if connections remain. */
   readonly drainTimeoutMs: number;
+  /** A virtual service that is no longer wanted stays until its connections have ended, or until the drain time-out. */
+  readonly drainServices: boolean;
+  /** `ledger`: a virtual service that we did not make is left alone; `all`: it is removed, as kube-proxy does it. */
+  readonly ownership: 'ledger' | 'all';
+  /** Canonical CIDRs: virtual services on these addresses are never removed. */
+  readonly excludeCIDRs: readonly string[];
   /** Overwrite wanted virtual services that are there, differ and are not ours. */
   readonly takeOver: boolean;
   /** Which iptables to run; `auto` finds out what the host uses. */
   readonly iptables: 'auto' | 'legacy' | 'nft';
   /** Write sysctls that are wrong (true), or only report them (false). */
   readonly applySysctls: boolean;
+  /** No interface but that of an address answers ARP for it (arp_ignore 1, arp_announce 2). */
+  readonly strictARP: boolean;
+  /** IPVS's own idle time-outs, for the whole network namespace; a 0 is left as it is. */
+  readonly ipvsTimeouts: IpvsTimeouts;
+  /** Absent = the connection tracking of the host is left alone. */
+  readonly conntrack?: ConntrackTuning;
+}
+
+/** What kube-proxy sets of nf_conntrack (behaviour.md 5.4). A 0, false or absent field is left as it is. */
+export interface ConntrackTuning {
+  /** `nf_conntrack_max` for each core, but no less than `min` in all. */
+  readonly maxPerCore?: number;
+  readonly min?: number;
+  readonly tcpEstablishedTimeoutSeconds?: number;
+  readonly tcpCloseWaitTimeoutSeconds?: number;
+  readonly tcpBeLiberal?: boolean;
+  readonly udpTimeoutSeconds?: number;
+  readonly udpStreamTimeoutSeconds?: number;
 }
 
 export type ReconcileRequest =

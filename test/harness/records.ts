@@ -15,6 +15,7 @@ import {
   type SliceRecord,
 } from '../../lib/records.ts';
 import type { IpAddress, IpFamily, Protocol } from '../../lib/types.ts';
+import { defaultInit } from './default-init.ts';
 
 export function ip(text: string): IpAddress {
   const address = parseAddress(text);
@@ -111,12 +112,7 @@ export function message(...records: ObjectRecord[]): RecordMessage {
   return { records, allSynced: true };
 }
 
-export const planDefaults: PlanOptions = {
-  nodeName: 'n1',
-  families: ['IPv4', 'IPv6'],
-  scheduler: 'rr',
-  nodePortAddresses: [],
-};
+export const planDefaults: PlanOptions = { ...defaultInit, families: ['IPv4', 'IPv6'] };
 
 /** A planner that has taken in these records, projected. */
 export function plannerOf(records: readonly ObjectRecord[], options: Partial<PlanOptions> = {}): Planner {

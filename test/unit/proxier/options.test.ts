@@ -135,11 +135,20 @@ test('defaults are those of the documentation', () => {
     masqueradeBit: 14,
     detectLocal: { mode: 'ClusterCIDR', cidrs: [] },
     nodePortAddresses: [],
+    externalLocalFallback: 'cluster',
+    sourceRangesOfOtherFamily: 'deny',
+    allowedExternalIPs: 'any',
+    vipBinding: 'address',
     syncPeriodMs: 30_000,
     drainTimeoutMs: 900_000,
+    drainServices: false,
+    ownership: 'ledger',
+    excludeCIDRs: [],
     takeOver: false,
     iptables: 'auto',
     applySysctls: true,
+    strictARP: false,
+    ipvsTimeouts: { tcpSeconds: 0, tcpFinSeconds: 0, udpSeconds: 0 },
   });
   assert.deepEqual(rest.origin, { kind: 'manifests', path: 'm.yaml' });
   assert.equal(rest.minSyncPeriodMs, 0);

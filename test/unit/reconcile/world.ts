@@ -15,6 +15,7 @@ import { FakeSysctls } from '../../../lib/testing/fake-sysctls.ts';
 import type { InlineHost } from '../../../lib/thread/inline-host.ts';
 import { openInlineHost } from '../../../lib/thread/inline-host.ts';
 import type { IpAddress, Protocol } from '../../../lib/types.ts';
+import { defaultInit as harnessInit } from '../../harness/default-init.ts';
 
 export function ip(text: string): IpAddress {
   const address = parseAddress(text);
@@ -22,20 +23,7 @@ export function ip(text: string): IpAddress {
   return address;
 }
 
-export const defaultInit: ReconcileInit = {
-  nodeName: 'n1',
-  families: ['IPv4'],
-  scheduler: 'rr',
-  masqueradeAll: false,
-  masqueradeBit: 14,
-  detectLocal: { mode: 'ClusterCIDR', cidrs: ['10.244.0.0/16'] },
-  nodePortAddresses: [],
-  syncPeriodMs: 30_000,
-  drainTimeoutMs: 60_000,
-  takeOver: false,
-  iptables: 'auto',
-  applySysctls: true,
-};
+export const defaultInit: ReconcileInit = { ...harnessInit, drainTimeoutMs: 60_000 };
 
 /** The hand of somebody else: a virtual service with a destination that nobody asked us for. */
 export function foreignService(kernel: FakeKernel, address: string, port: number, protocol: Protocol = 'tcp'): void {
