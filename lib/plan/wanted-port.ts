@@ -5,6 +5,7 @@ import { type Destinations, destinationLists, type FrontendContext, type Fronten
 import { loopBack } from './frontends/loop-back.ts';
 import { nodePortFrontend } from './frontends/node-port.ts';
 import { addHash, hashText, nameHash } from './hash.ts';
+import { destinationId } from './state.ts';
 import type { WantedPort, WantedService } from './wanted.ts';
 
 const makers: readonly FrontendMaker[] = [loopBack, clusterIpFrontend, nodePortFrontend];
@@ -13,12 +14,23 @@ export function wantedPort(port: ServicePort, context: FrontendContext): WantedP
   const lists = destinationLists(port);
   const frontends = makers.map((make) => make(port, lists, context));
   const content = {
-    virtualServices: joined(frontends.map(({ virtualServices }) => virtualServices)),
+    virtualServices: withCommons(joined(frontends.map(({ virtualServices }) => virtualServices)), port),
     entries: joined(frontends.map(({ entries }) => entries)),
     addresses: joined(frontends.map(({ addresses }) => addresses)),
   };
   const warnings = joined(frontends.map((frontend) => frontend.warnings));
   return { id: port.id, family: port.family, ...content, hash: contentHash(port, content), warnings };
+}
+
+/** What all virtual services of a port have in common beside their destinations. */
+function withCommons(services: readonly WantedService[], port: ServicePort): readonly WantedService[] {
+  const drainTimeoutMs = port.protocol === 'tcp' ? port.body.tuning?.drainTimeoutMs : undefined;
+  if (port.protocol !== 'udp' && drainTimeoutMs === undefined) return services;
+  const commons = {
+    ...(drainTimeoutMs === undefined ? {} : { drainTimeoutMs }),
+    ...(port.protocol === 'udp' ? { serving: new Set(port.endpoints.serving.map(destinationId)) } : {}),
+  };
+  return services.map((service) => ({ ...service, ...commons }));
 }
 
 /** One list of all, without a copy where a single one has something: there is a list for each of very many service ports. */
@@ -36,11 +48,17 @@ function contentHash(
   content: Pick<WantedPort, 'virtualServices' | 'entries' | 'addresses'>,
 ): number {
   const lists = new Map<Destinations, number>();
-  let sum = 0;
+  let sum = commonsHash(content.virtualServices[0]);
   for (const wanted of content.virtualServices) sum = addHash(sum, serviceHash(wanted, lists));
   for (const { set, entry } of content.entries) sum = addHash(sum, hashText(`entry ${set} ${entry}`));
   for (const address of content.addresses) sum = addHash(sum, hashText(`address ${address}`));
   return nameHash(`${port.id} ${port.body.createdMs}`, sum);
+}
+
+function commonsHash(any: WantedService | undefined): number {
+  let sum = any?.drainTimeoutMs === undefined ? 0 : hashText(`drain ${any.drainTimeoutMs}`);
+  for (const id of any?.serving ?? []) sum = addHash(sum, hashText(`serving ${id}`));
+  return sum;
 }
 
 function serviceHash(wanted: WantedService, lists: Map<Destinations, number>): number {
