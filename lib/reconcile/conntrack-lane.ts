@@ -83,7 +83,7 @@ export class ConntrackLane {
     return this.#pending.size === 0 ? undefined : Math.max(nowMs, this.#endedMs + intervalMs);
   }
 
-  /** Goes on with the cleaning, or begins one. What it came to, once it has ended. */
+  /** Goes on with the cleaning, or begins one. What it came to, once it has ended and has found something. */
   step(session: KernelSession, nowMs: number): UdpCleaning | undefined {
     this.#cleaning ??= this.#begin();
     const cleaning = this.#cleaning;
@@ -134,10 +134,9 @@ export class ConntrackLane {
     this.#cleaning = undefined;
     this.#endedMs = nowMs;
     this.#attempts = 0;
-    if (services.size === 0) return undefined;
-    this.#trouble = undefined;
+    if (services.size > 0) this.#trouble = undefined;
     const { examined, removed, failed } = removal.result();
-    return { examined, removed, failed };
+    return removed + failed === 0 ? undefined : { examined, removed, failed };
   }
 
   #failed({ cursor, services }: Cleaning, error: ProxierError, nowMs: number): void {

@@ -148,7 +148,7 @@ export interface SyncReport {
    * does not work as long as they are. Nothing failed and all is served as asked: no failures, nothing unknown, nothing contested.
    */
   readonly failures: readonly SyncFailure[];
-  /** Present when a cleaning of tracked UDP connections ended in this pass. Its removals are not among the operations. */
+  /** Present when a cleaning of tracked UDP connections ended and had found stale ones. Its removals are not among the operations. */
   readonly udpCleaning?: UdpCleaning;
   /** Operations without an answer. */
   readonly unknown: number;
