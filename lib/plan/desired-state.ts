@@ -175,15 +175,14 @@ export class DesiredState implements KernelState {
 
   /** KUBE-IPVS-IPS lists the bound addresses, no more and no fewer. An address is bound for those who are served on it. */
   #settleAddresses(id: ServicePortId, prior: WantedPort | undefined, next: WantedPort | undefined): void {
-    const due = new Set<IpAddress>();
+    const served = new Set<IpAddress>();
     for (const { id: service, kind, service: wanted } of next?.virtualServices ?? []) {
-      if (kind !== 'node-port' && this.#hasWon(service, id, kind)) due.add(wanted.key.address);
+      if (kind !== 'node-port' && this.#hasWon(service, id, kind)) served.add(wanted.key.address);
     }
-    for (const address of next?.addresses ?? []) if (due.has(address)) this.#acquireAddress(address, id);
+    const due = new Set(next?.addresses.filter((address) => served.has(address)));
+    for (const address of due) this.#acquireAddress(address, id);
     for (const { addresses } of [prior, next].filter((side) => side !== undefined)) {
-      for (const address of addresses) {
-        if (!due.has(address) || !next?.addresses.includes(address)) this.#releaseAddress(address, id);
-      }
+      for (const address of addresses) if (!due.has(address)) this.#releaseAddress(address, id);
     }
   }
 
