@@ -108,7 +108,8 @@ export class LeftOvers {
 /** KUBE-IPVS-IPS lists the VIPs, however they are bound. */
 function isVip({ service }: ServiceNode, applied: KernelState): boolean {
   const { address } = service.key;
-  return applied.addresses.has(address) || applied.sets.get(boundSetOf(address))?.has(address) === true;
+  const isBound = applied.addresses.has(address) || applied.routes.has(address);
+  return isBound || applied.sets.get(boundSetOf(address))?.has(address) === true;
 }
 
 /** The entries in the kernel that speak of this virtual service. */
