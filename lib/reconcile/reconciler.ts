@@ -12,6 +12,7 @@ import type { SetName } from '../plan/state.ts';
 import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
 import type { IpFamily } from '../types.ts';
+import { AddressFollower } from './address-follower.ts';
 import { AppliedState } from './applied.ts';
 import { DrainQueue } from './drain.ts';
 import type { ReconcileEffects } from './effects.ts';
@@ -69,6 +70,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #nodeAddresses: Observed['nodeAddresses'] | undefined;
   #events: ReconcileEvent[] = [];
   readonly #settings: Settings;
+  readonly #addresses: AddressFollower;
   readonly #warnings = new StandingWarnings();
   /** Ends the programs that run for us when we are closed. */
   readonly #closing = new AbortController();
@@ -89,6 +91,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#foreign = new ForeignServices(new OwnershipPolicy(init));
     this.#retries = new RetryQueue(effects.random);
     this.#settings = new Settings(init, effects);
+    this.#addresses = new AddressFollower(init, this.#applied, this.#retries);
     this.#drains = new DrainQueue(init.drainTimeoutMs);
     this.#rules = new RulesLane(init.families, () => this.#ruleOptions(), effects.random);
   }
@@ -113,6 +116,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   async close(): Promise<void> {
     this.#closing.abort(new ProxierError('ERR_CLOSED', 'the reconciler is closed'));
     await this.#rules.idle();
+    this.#addresses.close();
     this.#session?.close();
   }
 
@@ -120,13 +124,14 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const { families, scheduler } = this.#init;
     const tally = new Tally();
     const session = this.#openSession();
+    this.#beforeRead(session, nowMs);
     const observed = readKernel(session, this.#init);
     checkLink(observed);
     const { signal } = this.#closing;
     const iptables = await this.#effects.openIptables({ probe: true, signal });
     signal.throwIfAborted();
     checkScheduler(session, scheduler, observed);
-    const writer = new Writer(session, this.#applied, this.#retries);
+    const writer = new Writer(session, this.#applied, this.#retries, () => this.#addresses.collect());
     const plane = new DataPlane({
       families,
       session,
@@ -157,7 +162,11 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   async #records(message: RecordMessage, nowMs: number): Promise<SyncReport | undefined> {
     this.#takeRecords(message);
     if (this.#running === undefined || this.#inSnapshot) return undefined;
-    if (this.#complete) return this.#pass('incremental', this.#running, nowMs, new Tally());
+    if (this.#complete) {
+      const tally = new Tally();
+      if (!this.#follow(this.#running, nowMs, tally)) return this.#full(this.#running, nowMs);
+      return this.#pass('incremental', this.#running, nowMs, tally);
+    }
     return this.#allSynced ? this.#first(this.#running, nowMs) : undefined;
   }
 
@@ -176,13 +185,14 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   async #tick(nowMs: number): Promise<SyncReport | undefined> {
     const running = this.#running;
     if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
-    if (!this.#complete && this.#allSynced) return this.#first(running, nowMs);
-    if (nowMs >= running.fullDueMs) return this.#full(running, nowMs);
     const tally = new Tally();
+    const isFollowed = this.#follow(running, nowMs, tally);
+    if (!this.#complete && this.#allSynced) return this.#first(running, nowMs);
+    if (!isFollowed || nowMs >= running.fullDueMs) return this.#full(running, nowMs);
     const passDue = isDue(this.#passDueMs(nowMs), nowMs);
     const drainDue = this.#complete && isDue(this.#drains.nextMs, nowMs);
     const rulesDue = isDue(this.#rules.nextMs(nowMs), nowMs);
-    if (!passDue && !drainDue && !rulesDue) return undefined;
+    if (!passDue && !drainDue && !rulesDue && tally.failures.length === 0) return undefined;
     if (passDue) this.#write(running, nowMs, tally);
     if (drainDue) this.#drain(running, nowMs, tally);
     if (rulesDue) await this.#mendRules(running, nowMs, tally);
@@ -227,6 +237,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   /** A kernel that cannot be read is left as it is, and so is what is believed of it. */
   #read(running: Running, nowMs: number, tally: Tally): boolean {
     let observed: Observed;
+    this.#beforeRead(running.session, nowMs);
     try {
       observed = readKernel(running.session, this.#init);
     } catch (error) {
@@ -243,8 +254,17 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return true;
   }
 
+  /** Takes in what others did to links and addresses. False: only a full pass can tell what has changed. */
+  #follow({ session }: Running, nowMs: number, tally: Tally): boolean {
+    const { isLost, vips, nodeAddresses } = this.#addresses.follow(session, nowMs, tally);
+    for (const address of vips) this.#dirty.addWithDependents({ kind: 'address', address }, this.#planner);
+    if (nodeAddresses !== undefined) this.#know(nodeAddresses);
+    return !isLost;
+  }
+
   #takeIn(observed: Observed, running: Running, nowMs: number): void {
     running.readMs = nowMs;
+    this.#addresses.afterRead(observed);
     this.#foreign.adopt(observed, this.#applied);
     this.#know(observed.nodeAddresses);
   }
@@ -277,6 +297,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     // Only a full pass looks at the static part: have it come as soon as the first of these is due.
     for (const { retryInMs } of tally.failures.slice(earlier))
       running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
+  }
+
+  #beforeRead(session: KernelSession, nowMs: number): void {
+    this.#events.push(...this.#warnings.update('addresses', this.#addresses.beforeRead(session, nowMs)));
   }
 
   #mendSysctls(tally: Tally): void {
@@ -444,7 +468,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #wakeInMs(nowMs: number): number | undefined {
     const running = this.#running;
     if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
-    const times = [running.fullDueMs, this.#rules.nextMs(nowMs)];
+    const times = [running.fullDueMs, this.#rules.nextMs(nowMs), this.#addresses.nextMs];
     if (this.#complete) times.push(this.#passDueMs(nowMs), this.#drains.nextMs);
     else if (this.#allSynced) times.push(this.#retries.dueMs(kernelObject) ?? nowMs);
     const known = times.filter((time) => time !== undefined);

@@ -44,11 +44,14 @@ export class Writer {
   readonly #session: KernelSession;
   readonly #applied: AppliedState;
   readonly #retries: RetryQueue;
+  readonly #bound: () => void;
 
-  constructor(session: KernelSession, applied: AppliedState, retries: RetryQueue) {
+  /** @param bound Called after each batch in which VIPs were bound or unbound: the kernel has told everybody who listens. */
+  constructor(session: KernelSession, applied: AppliedState, retries: RetryQueue, bound: () => void = () => {}) {
     this.#session = session;
     this.#applied = applied;
     this.#retries = retries;
+    this.#bound = bound;
   }
 
   /** Stops after the stage in which something went wrong that later stages rely on. */
@@ -89,6 +92,7 @@ export class Writer {
         this.#wentWrong(change, failure, options, progress);
       }
     });
+    if (sent.some(({ operation: { verb } }) => bindVerbs.has(verb) || unbindVerbs.has(verb))) this.#bound();
   }
 
   #wentWrong(change: Change, failure: OperationFailure, options: WriteOptions, progress: Progress): void {
