@@ -6,9 +6,9 @@ import { familyOf } from '../address.ts';
 import { ProxierError, toErrorRecord } from '../errors.ts';
 import type { Iptables } from '../kernel/iptables.ts';
 import type { KernelSession } from '../kernel/session.ts';
+import type { DirtyObjects } from '../plan/dirty.ts';
 import { Planner } from '../plan/planner.ts';
 import { awaitsNode, type RuleOptions } from '../plan/rules.ts';
-import type { SetName } from '../plan/state.ts';
 import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
 import type { IpFamily } from '../types.ts';
@@ -29,14 +29,14 @@ import type {
   ReconcileInit,
   ReconcileReply,
   ReconcileRequest,
-  SyncFailure,
   SyncReport,
 } from './protocol.ts';
 import { RetryQueue } from './retry-queue.ts';
 import { RulesLane, type RulesSource } from './rules-lane.ts';
 import { Settings } from './settings.ts';
 import { StandingWarnings } from './standing-warnings.ts';
-import { checkLink, checkScheduler, staticChanges } from './static-part.ts';
+import { checkLink, checkScheduler, hasScheduler, linkError } from './static-part.ts';
+import { Statics } from './statics.ts';
 import { Tally } from './tally.ts';
 import { Writer } from './writer.ts';
 
@@ -65,9 +65,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #dirty = new DirtyQueue();
   #session: KernelSession | undefined;
   #running: Running | undefined;
-  #broken: ReadonlyMap<SetName, string> = new Map();
-  /** How many reads in a row have found each of those. */
-  #brokenReads: ReadonlyMap<SetName, number> = new Map();
+  readonly #statics: Statics;
   #nodeAddresses: Observed['nodeAddresses'] | undefined;
   #events: ReconcileEvent[] = [];
   readonly #settings: Settings;
@@ -92,6 +90,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#planner = new Planner(init);
     this.#foreign = new ForeignServices(new OwnershipPolicy(init));
     this.#retries = new RetryQueue(effects.random);
+    this.#statics = new Statics(init);
     this.#settings = new Settings(init, effects);
     this.#addresses = new AddressFollower(init, this.#applied, this.#retries);
     this.#drains = new DrainQueue(init.drainTimeoutMs);
@@ -133,7 +132,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const iptables = await this.#effects.openIptables({ probe: true, signal });
     signal.throwIfAborted();
     checkScheduler(session, scheduler, observed);
-    const writer = new Writer(session, this.#applied, this.#retries, () => this.#addresses.collect());
+    const writer = new Writer(session, this.#applied, this.#retries, {
+      scheduler,
+      bound: () => this.#addresses.collect(),
+    });
     const plane = new DataPlane({
       families,
       session,
@@ -225,6 +227,11 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const tally = new Tally();
     if (this.#read(running, nowMs, tally)) {
       this.#mendSysctls(tally);
+      const missing = this.#planner.unknownSchedulers;
+      if (missing.size > 0) {
+        this.#planner.lackSchedulers(new Set([...missing].filter((name) => !hasScheduler(running.session, name))));
+        this.#project();
+      }
       if (this.#complete && !this.#inSnapshot) {
         this.#dirty.add('all');
         this.#write(running, nowMs, tally);
@@ -284,21 +291,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #mendStatics(observed: Observed, running: Running, nowMs: number, tally: Tally): void {
-    const { writer } = running;
-    const { changes, broken } = staticChanges(observed, this.#init);
-    const warnings = new Map([...broken].map(([set, message]) => [`set ${set}`, message]));
-    this.#broken = broken;
-    this.#brokenReads = new Map([...broken.keys()].map((set) => [set, (this.#brokenReads.get(set) ?? 0) + 1]));
-    if (observed.link !== undefined && observed.link.kind !== 'dummy') {
-      const what = `has become a ${observed.link.kind} link`;
-      warnings.set(`link ${vipLink}`, `${what}: no address can be bound until it is renamed or removed`);
-    }
+    const { warnings, retryInMs } = this.#statics.mend(observed, running.writer, nowMs, tally);
     this.#events.push(...this.#warnings.update('statics', warnings));
-    const earlier = tally.failures.length;
-    writer.write(changes, { nowMs, tally, suspected: new Set(changes.map(({ object }) => object)) });
-    // Only a full pass looks at the static part: have it come as soon as the first of these is due.
-    for (const { retryInMs } of tally.failures.slice(earlier))
-      running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
+    running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
   }
 
   #beforeRead(session: KernelSession, nowMs: number): void {
@@ -347,8 +342,12 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       events: this.#events,
       closed: this.#rules.unproven,
       unruled: this.#rules.missing,
-      broken: this.#broken,
+      broken: this.#statics.broken,
       nowMicros: () => this.#effects.nowMicros(),
+      lackSchedulers: (names) => {
+        this.#planner.lackSchedulers(new Set([...this.#planner.unknownSchedulers, ...names]));
+        return this.#projected();
+      },
     });
     this.#dirty.add(left);
     this.#drains.observe(this.#applied, this.#planner.desired, nowMs);
@@ -368,6 +367,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
 
   /** Recomputes what the records ask, and notes what to compare for it. */
   #project(): void {
+    this.#dirty.add(this.#projected());
+  }
+
+  #projected(): DirtyObjects {
     const podCIDRs = this.#planner.self?.podCIDRs;
     const before = this.#podCIDRs;
     if (podCIDRs !== undefined && podCIDRs.length > 0) this.#podCIDRs = podCIDRs;
@@ -375,9 +378,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     if (before?.join() !== this.#podCIDRs?.join()) this.#ruleOptionsRevision += 1;
     const changed = this.#planner.project();
     this.#rules.follow();
-    this.#dirty.add(changed);
     for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope, this.#planner);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
+    return changed;
   }
 
   async #plan(against: 'kernel' | 'empty'): Promise<PlanResult> {
@@ -448,7 +451,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #report(kind: SyncReport['kind'], tally: Tally): SyncReport {
-    if (kind !== 'incremental') tally.failures.push(...this.#brokenSets());
+    if (kind !== 'incremental') tally.failures.push(...this.#statics.failures());
     return tally.report({
       kind,
       revision: this.#revision,
@@ -458,21 +461,6 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       foreign: this.#foreign.count,
       contested: this.#foreign.contested,
       complete: this.#complete,
-    });
-  }
-
-  /** Nothing that we could try again mends them, yet what they are for does not work. */
-  #brokenSets(): SyncFailure[] {
-    const retryInMs = this.#init.syncPeriodMs;
-    return [...this.#broken].map(([set, message]) => {
-      const attempts = this.#brokenReads.get(set) ?? 1;
-      return {
-        object: `set ${set}`,
-        operation: 'create-set',
-        error: { code: 'ERR_NETLINK', message },
-        attempts,
-        retryInMs,
-      };
     });
   }
 
@@ -509,11 +497,4 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
 
 function isDue(timeMs: number | undefined, nowMs: number): boolean {
   return timeMs !== undefined && timeMs <= nowMs;
-}
-
-function linkError(message: string): ProxierError {
-  return new ProxierError(
-    'ERR_KERNEL_UNSUPPORTED',
-    `the VIP device ${vipLink} cannot be made: ${message}. The kernel needs the dummy driver (modprobe dummy), the process CAP_NET_ADMIN`,
-  );
 }
