@@ -272,6 +272,12 @@ export class Model {
       this.#touchService(service, families, (_name, _protocol, nodePort) => nodePort !== 0);
   }
 
+  /** What decides about these Services has changed, and is not in the records. */
+  touchWhere(test: (body: ServiceBody) => boolean): void {
+    for (const [key, body] of this.#services.entries())
+      if (test(body)) this.#touch(key, body, this.#families, () => true);
+  }
+
   #touchService(service: ObjectKey, families: readonly IpFamily[], applies: PortTest): void {
     const body = this.#services.get(service);
     if (body !== undefined) this.#touch(service, body, families, applies);

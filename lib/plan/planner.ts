@@ -56,6 +56,7 @@ export class Planner {
   /** Per family: the service ports of each Service and the sum of their hashes. */
   readonly #serviceSums = new Map<IpFamily, Map<ObjectKey, PortSum>>();
   readonly #familyHashes = new Map<IpFamily, number>();
+  #unknownSchedulers: ReadonlySet<string> = new Set();
   readonly #standing = new StandingProblems();
   #warnings: PlanWarning[] = [];
 
@@ -140,6 +141,19 @@ export class Planner {
   /** The node answers on this address with its node ports. */
   hasNodeAddress(address: IpAddress): boolean {
     return this.#model.nodeAddresses(familyOf(address)).has(address);
+  }
+
+  get unknownSchedulers(): ReadonlySet<string> {
+    return this.#unknownSchedulers;
+  }
+
+  /** This kernel does not have these, as far as is known: Services that ask for one of them are projected to the proxier's own. */
+  lackSchedulers(names: ReadonlySet<string>): void {
+    const before = this.#unknownSchedulers;
+    this.#unknownSchedulers = names;
+    this.#model.touchWhere(({ tuning: { scheduler } = {} }) => {
+      return scheduler !== undefined && before.has(scheduler) !== names.has(scheduler);
+    });
   }
 
   /** Service ports that want a kernel object, the one it is made for first. Empty = nobody does (any more). */
@@ -227,6 +241,7 @@ export class Planner {
     const { scheduler, externalLocalFallback, sourceRangesOfOtherFamily } = this.#options;
     return {
       scheduler,
+      unknownSchedulers: this.#unknownSchedulers,
       externalLocalFallback,
       sourceRangesOfOtherFamily,
       isInterfaceAddress: (address) => this.#model.nodeAddresses(familyOf(address)).has(address),

@@ -3,7 +3,7 @@ import type { ServicePort } from '../model/service-port.ts';
 import { clusterIpFrontend } from './frontends/cluster-ip.ts';
 import { type Destinations, destinationLists } from './frontends/destinations.ts';
 import { externalIpFrontend } from './frontends/external-ip.ts';
-import type { FrontendContext, FrontendMaker } from './frontends/frontend.ts';
+import { type FrontendContext, type FrontendMaker, lacksScheduler } from './frontends/frontend.ts';
 import { healthCheck } from './frontends/health-check.ts';
 import { loadBalancerFrontend } from './frontends/load-balancer.ts';
 import { loopBack } from './frontends/loop-back.ts';
@@ -29,7 +29,7 @@ export function wantedPort(port: ServicePort, context: FrontendContext): WantedP
     entries: joined(frontends.map(({ entries }) => entries)),
     addresses: joined(frontends.map(({ addresses }) => addresses)),
     outFilters: joined(frontends.map(({ outFilters }) => outFilters)),
-    warnings: joined([lists.warnings, ...frontends.map(({ warnings }) => warnings)]),
+    warnings: joined([lists.warnings, schedulerWarnings(port, context), ...frontends.map(({ warnings }) => warnings)]),
   };
   return { id: port.id, family: port.family, ...content, hash: contentHash(port, content) };
 }
@@ -43,6 +43,13 @@ function withCommons(services: readonly WantedService[], port: ServicePort): rea
     ...(port.protocol === 'udp' ? { serving: new Set(port.endpoints.serving.map(destinationId)) } : {}),
   };
   return services.map((service) => ({ ...service, ...commons }));
+}
+
+function schedulerWarnings({ body }: ServicePort, context: FrontendContext): readonly string[] {
+  if (!lacksScheduler(body, context)) return nothing;
+  const name = body.tuning?.scheduler;
+  const message = `this kernel has no IPVS scheduler ${JSON.stringify(name)}, so ${context.scheduler} does its work: load its module (modprobe ip_vs_${name}), or ask for another one`;
+  return [message];
 }
 
 /** One list of all, without a copy where a single one has something: there is a list for each of very many service ports. */
