@@ -96,12 +96,8 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#settings = new Settings(init, effects);
     this.#addresses = new AddressFollower(init, this.#applied, this.#retries);
     this.#drains = new Drains(this.#planner, this.#applied, init);
-    const { desired } = this.#planner;
-    this.#conntrack = new ConntrackLane({
-      desired,
-      applied: this.#applied,
-      untouchable: this.#foreign.untouchable,
-    });
+    const { untouchable } = this.#foreign;
+    this.#conntrack = new ConntrackLane({ desired: this.#planner.desired, applied: this.#applied, untouchable });
     this.#rules = new RulesLane(init.families, this.#rulesSource(), effects.random);
   }
 
@@ -382,20 +378,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #drain(running: Running, nowMs: number, tally: Tally): void {
-    const { session, writer, plane } = running;
-    const ripe = this.#drains.check(session, nowMs);
-    const options = { nowMs, tally, suspected: new Set(ripe.map(({ change }) => change.object)) };
-    const { refused, suspects } = writer.write(
-      ripe.map(({ change }) => change),
-      options,
-    );
-    plane.suspect(suspects);
-    for (const { change, event } of ripe) {
-      if (refused.has(change.object)) continue;
-      this.#events.push(event);
-      this.#drains.note(event);
-    }
-    const released = this.#drains.settle(nowMs);
+    const released = this.#drains.check(running, { nowMs, tally, events: this.#events });
     for (const dirty of released) this.#dirty.add(dirty);
     if (released.length > 0) this.#write(running, nowMs, tally);
   }
