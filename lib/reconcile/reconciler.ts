@@ -6,6 +6,7 @@ import { familyOf } from '../address.ts';
 import { ProxierError, toErrorRecord } from '../errors.ts';
 import type { Iptables } from '../kernel/iptables.ts';
 import type { KernelSession } from '../kernel/session.ts';
+import type { DirtyObjects } from '../plan/dirty.ts';
 import { Planner } from '../plan/planner.ts';
 import { awaitsNode, type RuleOptions } from '../plan/rules.ts';
 import type { SetName } from '../plan/state.ts';
@@ -13,7 +14,8 @@ import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
 import type { IpFamily } from '../types.ts';
 import { AppliedState } from './applied.ts';
-import { DrainQueue } from './drain.ts';
+import { ConntrackLane } from './conntrack-lane.ts';
+import { Drains } from './drains.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
@@ -58,7 +60,8 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #applied = new AppliedState(vipLink);
   readonly #foreign: ForeignServices;
   readonly #retries: RetryQueue;
-  readonly #drains: DrainQueue;
+  readonly #drains: Drains;
+  readonly #conntrack: ConntrackLane;
   readonly #rules: RulesLane;
   readonly #dirty = new DirtyQueue();
   #session: KernelSession | undefined;
@@ -89,7 +92,13 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#foreign = new ForeignServices(new OwnershipPolicy(init));
     this.#retries = new RetryQueue(effects.random);
     this.#settings = new Settings(init, effects);
-    this.#drains = new DrainQueue(init.drainTimeoutMs);
+    this.#drains = new Drains(this.#planner, this.#applied, init);
+    const { desired } = this.#planner;
+    this.#conntrack = new ConntrackLane({
+      desired,
+      applied: this.#applied,
+      untouchable: this.#foreign.untouchable,
+    });
     this.#rules = new RulesLane(init.families, () => this.#ruleOptions(), effects.random);
   }
 
@@ -104,6 +113,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       case 'resync':
         this.#retries.hurry();
         return this.#reply(request.nowMs, await this.#full(this.#started(), request.nowMs));
+      case 'drain':
+        this.#drains.replace(request.endpoints, request.nowMs);
+        return this.#reply(request.nowMs, this.#drainEndpoints(request.nowMs));
       case 'plan':
         return { events: [], revision: this.#revision, plan: await this.#plan(request.against) };
     }
@@ -161,6 +173,13 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return this.#allSynced ? this.#first(this.#running, nowMs) : undefined;
   }
 
+  /** Taken out at once where there is something to take them out of; otherwise by the first complete pass. */
+  #drainEndpoints(nowMs: number): SyncReport | undefined {
+    this.#project();
+    if (this.#running === undefined || !this.#complete || this.#inSnapshot) return undefined;
+    return this.#pass('incremental', this.#running, nowMs, new Tally());
+  }
+
   #takeRecords(message: RecordMessage): void {
     const ends = message.snapshot === 'end' || message.snapshot === 'whole';
     if (message.snapshot !== undefined) this.#inSnapshot = !ends;
@@ -182,7 +201,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const passDue = isDue(this.#passDueMs(nowMs), nowMs);
     const drainDue = this.#complete && isDue(this.#drains.nextMs, nowMs);
     const rulesDue = isDue(this.#rules.nextMs(nowMs), nowMs);
-    if (!passDue && !drainDue && !rulesDue) return undefined;
+    const cleaningDue = this.#complete && isDue(this.#conntrack.nextMs(nowMs), nowMs);
+    if (cleaningDue) this.#cleanConnections(running, nowMs, tally);
+    if (!passDue && !drainDue && !rulesDue && tally.udpCleaning === undefined) return undefined;
     if (passDue) this.#write(running, nowMs, tally);
     if (drainDue) this.#drain(running, nowMs, tally);
     if (rulesDue) await this.#mendRules(running, nowMs, tally);
@@ -203,6 +224,8 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     if (nowMs - running.readMs > freshMs && !this.#read(running, nowMs, tally)) return this.#report('full', tally);
     this.#complete = true;
     this.#dirty.add('all');
+    // Endpoints and virtual services may have gone while nobody looked.
+    this.#conntrack.note(this.#applied.services.keys());
     const report = this.#pass('full', running, nowMs, tally);
     this.#events.push(...this.#foreign.report());
     return report;
@@ -308,30 +331,48 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #write(running: Running, nowMs: number, tally: Tally): void {
-    const left = running.plane.run({
-      scope: this.#dirty.take(),
-      mayRemove: this.#allSynced,
-      nowMs,
-      tally,
-      events: this.#events,
-      closed: this.#rules.unproven,
-      broken: this.#broken,
-      nowMicros: () => this.#effects.nowMicros(),
-    });
-    this.#dirty.add(left);
-    this.#drains.observe(this.#applied, this.#planner.desired, nowMs);
+    const options = { mayRemove: this.#allSynced, closed: this.#rules.unproven, nowMs };
+    let released: readonly DirtyObjects[];
+    do {
+      const scope = this.#dirty.take();
+      this.#drains.prepare(scope, options);
+      const left = running.plane.run({
+        scope,
+        ...options,
+        tally,
+        events: this.#events,
+        broken: this.#broken,
+        nowMicros: () => this.#effects.nowMicros(),
+      });
+      this.#dirty.add(left);
+      released = this.#drains.observe(nowMs);
+      for (const dirty of released) this.#dirty.add(dirty);
+    } while (released.length > 0);
+    this.#conntrack.observe();
   }
 
-  #drain({ session, writer, plane }: Running, nowMs: number, tally: Tally): void {
-    const ripe = this.#drains.check(session, this.#applied, nowMs);
+  #drain(running: Running, nowMs: number, tally: Tally): void {
+    const { session, writer, plane } = running;
+    const ripe = this.#drains.check(session, nowMs);
     const options = { nowMs, tally, suspected: new Set(ripe.map(({ change }) => change.object)) };
     const { refused, suspects } = writer.write(
       ripe.map(({ change }) => change),
       options,
     );
     plane.suspect(suspects);
-    for (const { change, event } of ripe) if (!refused.has(change.object)) this.#events.push(event);
-    this.#drains.observe(this.#applied, this.#planner.desired, nowMs);
+    for (const { change, event } of ripe) {
+      if (refused.has(change.object)) continue;
+      this.#events.push(event);
+      this.#drains.note(event);
+    }
+    const released = this.#drains.settle(nowMs);
+    for (const dirty of released) this.#dirty.add(dirty);
+    if (released.length > 0) this.#write(running, nowMs, tally);
+  }
+
+  #cleanConnections({ session }: Running, nowMs: number, tally: Tally): void {
+    tally.udpCleaning = this.#conntrack.step(session, nowMs);
+    this.#events.push(...this.#warnings.update('conntrack', this.#conntrack.warnings()));
   }
 
   /** Recomputes what the records ask, and notes what to compare for it. */
@@ -341,6 +382,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     else this.#podCIDRs ??= podCIDRs;
     const changed = this.#planner.project();
     this.#dirty.add(changed);
+    this.#conntrack.note(changed.services);
     for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope, this.#planner);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
   }
@@ -425,9 +467,11 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const events = this.#events;
     this.#events = [];
     const wakeInMs = this.#wakeInMs(nowMs);
+    const drains = this.#complete ? this.#drains.takeChanges() : [];
     return {
       ...(report === undefined ? {} : { report }),
       events,
+      ...(drains.length === 0 ? {} : { drains }),
       ...(wakeInMs === undefined ? {} : { wakeInMs }),
       revision: this.#revision,
     };
@@ -445,7 +489,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const running = this.#running;
     if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
     const times = [running.fullDueMs, this.#rules.nextMs(nowMs)];
-    if (this.#complete) times.push(this.#passDueMs(nowMs), this.#drains.nextMs);
+    if (this.#complete) times.push(this.#passDueMs(nowMs), this.#drains.nextMs, this.#conntrack.nextMs(nowMs));
     else if (this.#allSynced) times.push(this.#retries.dueMs(kernelObject) ?? nowMs);
     const known = times.filter((time) => time !== undefined);
     return Math.max(0, Math.min(...known) - nowMs);
