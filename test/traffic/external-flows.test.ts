@@ -172,7 +172,10 @@ for (const vipBinding of ['address', 'local-route'] as const)
       assert.deepEqual(handle.report.failures, []);
     });
 
-    for (const flow of answered) test(`${flow.from} → ${flow.what}`, () => askAll(flow));
+    // What depends on how a VIP is bound is not what depends on the protocol.
+    const isWhole = vipBinding === 'address' || process.env['TEST_LONG'] === '1';
+    for (const flow of isWhole ? answered : answered.filter(({ at }) => at === undefined))
+      test(`${flow.from} → ${flow.what}`, () => askAll(flow));
 
     test('source ranges keep the others out, silently', async () => {
       for (const { what, to, families = bothFamilies, from } of keptOut)
@@ -183,6 +186,7 @@ for (const vipBinding of ['address', 'local-route'] as const)
           }
     });
 
+    if (!isWhole) return;
     test('with FORWARD policy DROP', async () => {
       const tools = ['iptables-legacy', 'ip6tables-legacy'];
       for (const tool of tools) await runTool(tool, ['-P', 'FORWARD', 'DROP']);
