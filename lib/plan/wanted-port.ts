@@ -9,6 +9,7 @@ import { loadBalancerFrontend } from './frontends/load-balancer.ts';
 import { loopBack } from './frontends/loop-back.ts';
 import { nodePortFrontend } from './frontends/node-port.ts';
 import { addHash, hashText, nameHash } from './hash.ts';
+import { destinationId } from './state.ts';
 import type { WantedPort, WantedService } from './wanted.ts';
 
 const makers: readonly FrontendMaker[] = [
@@ -24,7 +25,7 @@ export function wantedPort(port: ServicePort, context: FrontendContext): WantedP
   const lists = destinationLists(port, context.externalLocalFallback);
   const frontends = makers.map((make) => make(port, lists, context));
   const content = {
-    virtualServices: joined(frontends.map(({ virtualServices }) => virtualServices)),
+    virtualServices: withCommons(joined(frontends.map(({ virtualServices }) => virtualServices)), port),
     entries: joined(frontends.map(({ entries }) => entries)),
     addresses: joined(frontends.map(({ addresses }) => addresses)),
     outFilters: joined(frontends.map(({ outFilters }) => outFilters)),
@@ -40,6 +41,17 @@ function schedulerWarnings({ body }: ServicePort, context: FrontendContext): rea
   return [message];
 }
 
+/** What all virtual services of a port have in common beside their destinations. */
+function withCommons(services: readonly WantedService[], port: ServicePort): readonly WantedService[] {
+  const drainTimeoutMs = port.protocol === 'tcp' ? port.body.tuning?.drainTimeoutMs : undefined;
+  if (port.protocol !== 'udp' && drainTimeoutMs === undefined) return services;
+  const commons = {
+    ...(drainTimeoutMs === undefined ? {} : { drainTimeoutMs }),
+    ...(port.protocol === 'udp' ? { serving: new Set(port.endpoints.serving.map(destinationId)) } : {}),
+  };
+  return services.map((service) => ({ ...service, ...commons }));
+}
+
 /** One list of all, without a copy where a single one has something: there is a list for each of very many service ports. */
 function joined<T>(lists: readonly (readonly T[])[]): readonly T[] {
   const filled = lists.filter(({ length }) => length > 0);
@@ -52,13 +64,19 @@ const nothing: readonly never[] = [];
 /** Creation time included: it decides conflicts, so the same content of a younger Service is not the same. */
 function contentHash(port: ServicePort, content: Omit<WantedPort, 'id' | 'family' | 'hash'>): number {
   const lists = new Map<Destinations, number>();
-  let sum = 0;
+  let sum = commonsHash(content.virtualServices[0]);
   for (const wanted of content.virtualServices) sum = addHash(sum, serviceHash(wanted, lists));
   for (const { set, entry } of content.entries) sum = addHash(sum, hashText(`entry ${set} ${entry}`));
   for (const address of content.addresses) sum = addHash(sum, hashText(`address ${address}`));
   for (const service of content.outFilters) sum = addHash(sum, hashText(`out-filter ${service}`));
   for (const warning of content.warnings) sum = addHash(sum, hashText(`warning ${warning}`));
   return nameHash(`${port.id} ${port.body.createdMs}`, sum);
+}
+
+function commonsHash(any: WantedService | undefined): number {
+  let sum = any?.drainTimeoutMs === undefined ? 0 : hashText(`drain ${any.drainTimeoutMs}`);
+  for (const id of any?.serving ?? []) sum = addHash(sum, hashText(`serving ${id}`));
+  return sum;
 }
 
 function serviceHash(wanted: WantedService, lists: Map<Destinations, number>): number {

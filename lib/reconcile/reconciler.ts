@@ -8,13 +8,13 @@ import type { Iptables } from '../kernel/iptables.ts';
 import type { KernelSession } from '../kernel/session.ts';
 import type { DirtyObjects } from '../plan/dirty.ts';
 import { Planner } from '../plan/planner.ts';
-import { awaitsNode, type RuleOptions } from '../plan/rules.ts';
 import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
 import type { IpFamily } from '../types.ts';
 import { AddressFollower } from './address-follower.ts';
 import { AppliedState } from './applied.ts';
-import { DrainQueue } from './drain.ts';
+import { ConntrackLane } from './conntrack-lane.ts';
+import { Drains } from './drains.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
@@ -32,7 +32,8 @@ import type {
   SyncReport,
 } from './protocol.ts';
 import { RetryQueue } from './retry-queue.ts';
-import { RulesLane, type RulesSource } from './rules-lane.ts';
+import { RuleInputs } from './rule-inputs.ts';
+import { RulesLane } from './rules-lane.ts';
 import { Settings } from './settings.ts';
 import { StandingWarnings } from './standing-warnings.ts';
 import { checkLink, checkScheduler, hasScheduler, linkError } from './static-part.ts';
@@ -60,7 +61,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #applied = new AppliedState(vipLink);
   readonly #foreign: ForeignServices;
   readonly #retries: RetryQueue;
-  readonly #drains: DrainQueue;
+  readonly #drains: Drains;
+  readonly #conntrack: ConntrackLane;
+  readonly #ruleInputs: RuleInputs;
   readonly #rules: RulesLane;
   readonly #dirty = new DirtyQueue();
   #session: KernelSession | undefined;
@@ -73,9 +76,6 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #warnings = new StandingWarnings();
   /** Ends the programs that run for us when we are closed. */
   readonly #closing = new AbortController();
-  /** The Node's, as last known: a Node that goes for a moment, or comes back without, still has its pods. */
-  #podCIDRs: readonly string[] | undefined;
-  #ruleOptionsRevision = 0;
   #revision = 0;
   #allSynced = false;
   #inSnapshot = false;
@@ -93,8 +93,15 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#statics = new Statics(init);
     this.#settings = new Settings(init, effects);
     this.#addresses = new AddressFollower(init, this.#applied, this.#retries);
-    this.#drains = new DrainQueue(init.drainTimeoutMs);
-    this.#rules = new RulesLane(init.families, this.#rulesSource(), effects.random);
+    this.#drains = new Drains(this.#planner, this.#applied, init);
+    const { desired } = this.#planner;
+    this.#conntrack = new ConntrackLane({
+      desired,
+      applied: this.#applied,
+      untouchable: this.#foreign.untouchable,
+    });
+    this.#ruleInputs = new RuleInputs(init, this.#planner, this.#applied, () => this.#complete);
+    this.#rules = new RulesLane(init.families, this.#ruleInputs, effects.random);
   }
 
   async handle(request: ReconcileRequest): Promise<ReconcileReply> {
@@ -108,6 +115,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       case 'resync':
         this.#retries.hurry();
         return this.#reply(request.nowMs, await this.#full(this.#started(), request.nowMs));
+      case 'drain':
+        this.#drains.replace(request.endpoints, request.nowMs);
+        return this.#reply(request.nowMs, this.#drainEndpoints(request.nowMs));
       case 'plan':
         return { events: [], revision: this.#revision, plan: await this.#plan(request.against) };
     }
@@ -174,6 +184,13 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return this.#allSynced ? this.#first(this.#running, nowMs) : undefined;
   }
 
+  /** Taken out at once where there is something to take them out of; otherwise by the first complete pass. */
+  #drainEndpoints(nowMs: number): SyncReport | undefined {
+    this.#project();
+    if (this.#running === undefined || !this.#complete || this.#inSnapshot) return undefined;
+    return this.#pass('incremental', this.#running, nowMs, new Tally());
+  }
+
   #takeRecords(message: RecordMessage): void {
     const ends = message.snapshot === 'end' || message.snapshot === 'whole';
     if (message.snapshot !== undefined) this.#inSnapshot = !ends;
@@ -196,7 +213,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const passDue = isDue(this.#passDueMs(nowMs), nowMs);
     const drainDue = this.#complete && isDue(this.#drains.nextMs, nowMs);
     const rulesDue = isDue(this.#rules.nextMs(nowMs), nowMs);
-    if (!passDue && !drainDue && !rulesDue && tally.failures.length === 0) return undefined;
+    const cleaningDue = this.#complete && isDue(this.#conntrack.nextMs(nowMs), nowMs);
+    if (cleaningDue) this.#cleanConnections(running, nowMs, tally);
+    if (!passDue && !drainDue && !rulesDue && tally.udpCleaning === undefined && tally.failures.length === 0)
+      return undefined;
     if (passDue) this.#write(running, nowMs, tally);
     if (drainDue) this.#drain(running, nowMs, tally);
     if (rulesDue) await this.#mendRules(running, nowMs, tally);
@@ -213,10 +233,12 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       this.#completing = false;
       if (this.#inSnapshot || this.#closing.signal.aborted) return undefined;
     }
-    this.#warnOfNode();
+    this.#events.push(...this.#warnings.update('node', this.#ruleInputs.warnings()));
     if (nowMs - running.readMs > freshMs && !this.#read(running, nowMs, tally)) return this.#report('full', tally);
     this.#complete = true;
     this.#dirty.add('all');
+    // Endpoints and virtual services may have gone while nobody looked.
+    this.#conntrack.note(this.#applied.services.keys());
     const report = this.#pass('full', running, nowMs, tally);
     this.#events.push(...this.#foreign.report());
     return report;
@@ -320,49 +342,59 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#write(running, nowMs, tally);
   }
 
-  #warnOfNode(): void {
-    const { nodeName } = this.#init;
-    const message =
-      "detectLocal NodeCIDR: the Node is not known, and so are its pod CIDRs; the rule that source-translates traffic to cluster IPs stays as it is, or is written as without detection where there is none, until the Node comes. Is nodeName the Node's name?";
-    const warnings = awaitsNode(this.#ruleOptions()) ? [[`node ${nodeName}`, message] as const] : [];
-    this.#events.push(...this.#warnings.update('node', new Map(warnings)));
-  }
-
   #pass(kind: SyncReport['kind'], running: Running, nowMs: number, tally: Tally): SyncReport {
     this.#write(running, nowMs, tally);
     return this.#report(kind, tally);
   }
 
   #write(running: Running, nowMs: number, tally: Tally): void {
-    const left = running.plane.run({
-      scope: this.#dirty.take(),
-      mayRemove: this.#allSynced,
-      nowMs,
-      tally,
-      events: this.#events,
-      closed: this.#rules.unproven,
-      unruled: this.#rules.missing,
-      broken: this.#statics.broken,
-      nowMicros: () => this.#effects.nowMicros(),
-      lackSchedulers: (names) => {
-        this.#planner.lackSchedulers(new Set([...this.#planner.unknownSchedulers, ...names]));
-        return this.#projected();
-      },
-    });
-    this.#dirty.add(left);
-    this.#drains.observe(this.#applied, this.#planner.desired, nowMs);
+    const options = { mayRemove: this.#allSynced, closed: this.#rules.unproven, nowMs };
+    let released: readonly DirtyObjects[];
+    do {
+      const scope = this.#dirty.take();
+      this.#drains.prepare(scope, options);
+      const left = running.plane.run({
+        scope,
+        ...options,
+        tally,
+        events: this.#events,
+        unruled: this.#rules.missing,
+        broken: this.#statics.broken,
+        nowMicros: () => this.#effects.nowMicros(),
+        lackSchedulers: (names) => {
+          this.#planner.lackSchedulers(new Set([...this.#planner.unknownSchedulers, ...names]));
+          return this.#projected();
+        },
+      });
+      this.#dirty.add(left);
+      released = this.#drains.observe(nowMs);
+      for (const dirty of released) this.#dirty.add(dirty);
+    } while (released.length > 0);
+    this.#conntrack.observe();
   }
 
-  #drain({ session, writer, plane }: Running, nowMs: number, tally: Tally): void {
-    const ripe = this.#drains.check(session, this.#applied, nowMs);
+  #drain(running: Running, nowMs: number, tally: Tally): void {
+    const { session, writer, plane } = running;
+    const ripe = this.#drains.check(session, nowMs);
     const options = { nowMs, tally, suspected: new Set(ripe.map(({ change }) => change.object)) };
     const { refused, suspects } = writer.write(
       ripe.map(({ change }) => change),
       options,
     );
     plane.suspect(suspects);
-    for (const { change, event } of ripe) if (!refused.has(change.object)) this.#events.push(event);
-    this.#drains.observe(this.#applied, this.#planner.desired, nowMs);
+    for (const { change, event } of ripe) {
+      if (refused.has(change.object)) continue;
+      this.#events.push(event);
+      this.#drains.note(event);
+    }
+    const released = this.#drains.settle(nowMs);
+    for (const dirty of released) this.#dirty.add(dirty);
+    if (released.length > 0) this.#write(running, nowMs, tally);
+  }
+
+  #cleanConnections({ session }: Running, nowMs: number, tally: Tally): void {
+    tally.udpCleaning = this.#conntrack.step(session, nowMs);
+    this.#events.push(...this.#warnings.update('conntrack', this.#conntrack.warnings()));
   }
 
   /** Recomputes what the records ask, and notes what to compare for it. */
@@ -371,13 +403,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #projected(): DirtyObjects {
-    const podCIDRs = this.#planner.self?.podCIDRs;
-    const before = this.#podCIDRs;
-    if (podCIDRs !== undefined && podCIDRs.length > 0) this.#podCIDRs = podCIDRs;
-    else this.#podCIDRs ??= podCIDRs;
-    if (before?.join() !== this.#podCIDRs?.join()) this.#ruleOptionsRevision += 1;
+    this.#ruleInputs.followNode();
     const changed = this.#planner.project();
     this.#rules.follow();
+    this.#conntrack.note(changed.services);
     for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope, this.#planner);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
     return changed;
@@ -396,7 +425,6 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     } else if (this.#nodeAddresses === undefined) {
       this.#know(this.#effects.interfaceAddresses().filter((address) => families.includes(familyOf(address))));
     }
-    const settings = this.#settings.plan(against);
     return planResult({
       against,
       init: this.#init,
@@ -406,38 +434,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       written: this.#applied,
       mayRemove: this.#allSynced,
       saved,
-      ruleOptions: this.#ruleOptions(),
-      sysctls: settings.sysctls,
-      warnings: [
-        ...this.#events.flatMap((event) => (event.kind === 'warning' ? [`${event.object}: ${event.message}`] : [])),
-        ...settings.warnings,
-      ],
+      ruleOptions: this.#ruleInputs.options,
+      settings: this.#settings.plan(against),
+      events: this.#events,
     });
-  }
-
-  #ruleOptions(): RuleOptions {
-    const { masqueradeAll, masqueradeBit, detectLocal } = this.#init;
-    return { masqueradeAll, masqueradeBit, detectLocal, randomFully: true, podCIDRs: this.#podCIDRs };
-  }
-
-  #rulesSource(): RulesSource {
-    const revision = (): number => this.#planner.rules.revision + this.#ruleOptionsRevision;
-    const options = (): RuleOptions => this.#ruleOptions();
-    const isComplete = (): boolean => this.#complete;
-    return {
-      get revision() {
-        return revision();
-      },
-      get options() {
-        return options();
-      },
-      get isComplete() {
-        return isComplete();
-      },
-      wanted: this.#planner.rules,
-      isThere: (service) => this.#applied.services.has(service),
-      isWanted: (service) => this.#planner.desired.services.has(service),
-    };
   }
 
   #openSession(): KernelSession {
@@ -468,9 +468,11 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const events = this.#events;
     this.#events = [];
     const wakeInMs = this.#wakeInMs(nowMs);
+    const drains = this.#complete ? this.#drains.takeChanges() : [];
     return {
       ...(report === undefined ? {} : { report }),
       events,
+      ...(drains.length === 0 ? {} : { drains }),
       ...(wakeInMs === undefined ? {} : { wakeInMs }),
       revision: this.#revision,
     };
@@ -488,7 +490,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const running = this.#running;
     if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
     const times = [running.fullDueMs, this.#rules.nextMs(nowMs), this.#addresses.nextMs];
-    if (this.#complete) times.push(this.#passDueMs(nowMs), this.#drains.nextMs);
+    if (this.#complete) times.push(this.#passDueMs(nowMs), this.#drains.nextMs, this.#conntrack.nextMs(nowMs));
     else if (this.#allSynced) times.push(this.#retries.dueMs(kernelObject) ?? nowMs);
     const known = times.filter((time) => time !== undefined);
     return Math.max(0, Math.min(...known) - nowMs);
