@@ -105,6 +105,37 @@ export async function detectIptables(options: IptablesOptions & { readonly probe
   );
 }
 
+export interface PresentIptables {
+  /** Those whose rule sets are there, one or both. */
+  readonly present: readonly Iptables[];
+  /** Why what is there cannot be read: a tool is missing, or fails. */
+  readonly problems: readonly string[];
+}
+
+/** The rule sets that exist on this host, of either backend. Creates none: legacy tables come into being when they are asked for. */
+export async function presentIptables({
+  families,
+  signal,
+}: Omit<IptablesOptions, 'backend'>): Promise<PresentIptables> {
+  const present: Iptables[] = [];
+  const problems: string[] = [];
+  for (const backend of ['legacy', 'nft'] as const) {
+    const wanted = families.filter((family) => backend === 'nft' || hasLegacyTables(family));
+    const read = await Promise.all(
+      wanted.map(async (family) => {
+        const program = `${tool[family]}-${backend}-save`;
+        return { program, result: await exec(program, [], { timeoutMs: TIMEOUT_MS, signal }) };
+      }),
+    );
+    const failed = read.filter(({ result }) => result.status !== 0);
+    if (failed.length < read.length) present.push(new IptablesTools(backend));
+    // Without its tools, or its part of the kernel, nobody has written rules with nft; legacy tables are there for certain.
+    else if (backend === 'legacy')
+      for (const { program, result } of failed) problems.push(failure(program, result).message);
+  }
+  return { present, problems };
+}
+
 function conflict(wanted?: IptablesBackend): ProxierError {
   const what =
     wanted === undefined
