@@ -6,10 +6,10 @@ import { parseCidr } from '../address.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import type { KubeAuth } from '../kube/credentials.ts';
 import type { Source } from '../kube/source.ts';
+import { nearestWord } from '../nearest-word.ts';
 import type { ReconcileInit } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
 import { silentLogger } from './logging.ts';
-import { nearestWord } from './nearest-word.ts';
 import { ORIGIN_KEYS } from './options.ts';
 
 /** Where the objects come from, as one value. */
