@@ -50,13 +50,17 @@ function compare<T extends string | number>(a: T, b: T): number {
 
 export class DesiredState implements KernelState {
   readonly addresses: OwnedSet<IpAddress> = new OwnedSet<IpAddress>();
+  readonly routes: OwnedSet<IpAddress> = new OwnedSet<IpAddress>();
   readonly sets: ReadonlyMap<SetName, OwnedSet<SetEntry>>;
   readonly #services = new Map<ServiceId, ServiceNode>();
   readonly #claims = new Map<ServiceId, Claim[]>();
   readonly #claimants = new Map<ServicePortId, Claimant>();
+  /** The one of the two above that VIPs go to. */
+  readonly #bound: OwnedSet<IpAddress>;
   #dirty: DirtyObjects = noDirtyObjects();
 
-  constructor(families: readonly IpFamily[]) {
+  constructor(families: readonly IpFamily[], vipBinding: 'address' | 'local-route') {
+    this.#bound = vipBinding === 'address' ? this.addresses : this.routes;
     this.sets = new Map(
       families.flatMap((family) => setIds.map((id) => [setName(id, family), new OwnedSet<SetEntry>()] as const)),
     );
@@ -152,13 +156,13 @@ export class DesiredState implements KernelState {
   /** KUBE-IPVS-IPS lists the bound addresses, no more and no fewer. */
   #settleAddresses(id: ServicePortId, prior: readonly IpAddress[], next: readonly IpAddress[]): void {
     for (const address of next) {
-      if (this.addresses.acquire(address, id)) this.#dirty.addresses.add(address);
+      if (this.#bound.acquire(address, id)) this.#dirty.addresses.add(address);
       const set = boundSetOf(address);
       if (this.sets.get(set)?.acquire(address, id)) addDirtyEntry(this.#dirty, set, address);
     }
     for (const address of prior) {
       if (next.includes(address)) continue;
-      if (this.addresses.release(address, id)) this.#dirty.addresses.add(address);
+      if (this.#bound.release(address, id)) this.#dirty.addresses.add(address);
       const set = boundSetOf(address);
       if (this.sets.get(set)?.release(address, id)) addDirtyEntry(this.#dirty, set, address);
     }

@@ -1,13 +1,14 @@
 /** What to write so that `applied` becomes `desired`, in the order of design.md. */
-import { familyOf, fullPrefix } from '../address.ts';
+import { familyOf, parseAddress } from '../address.ts';
 import type { Operation } from '../operations.ts';
-import type { Destination, IpAddress, IpFamily, LinkAddress, SetEntry, SetRef } from '../types.ts';
+import type { Destination, IpAddress, IpFamily, SetEntry, SetRef } from '../types.ts';
 import type { DirtyObjects } from './dirty.ts';
-import { addressObject, destinationObject, entryObject, type ObjectId, serviceObject } from './object-id.ts';
+import { destinationObject, entryObject, type ObjectId, serviceObject } from './object-id.ts';
 import { additionPhase, type Phase, phaseOrder, removalPhase } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
 import { boundSetOf, setIdOf } from './sets.ts';
 import { type KernelState, type ServiceId, type ServiceNode, type SetName, serviceFamily } from './state.ts';
+import { bindingObject, bindOperation, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
 import { Withheld } from './withheld.ts';
 
 export interface Change {
@@ -49,7 +50,8 @@ export function difference(
     for (const [set, entries] of desired.sets) {
       for (const entry of union(entries, applied.sets.get(set) ?? [])) round.entry(set, entry);
     }
-    for (const address of union(desired.addresses, applied.addresses)) round.address(address);
+    const bound = vipKinds.flatMap((kind) => [...desired[kind], ...applied[kind]]);
+    for (const address of new Set(bound)) round.address(address);
   } else {
     for (const id of scope.services) round.service(id);
     for (const [set, entries] of scope.entries) for (const entry of entries) round.entry(set, entry);
@@ -62,15 +64,6 @@ function union<T>(a: Iterable<T>, b: Iterable<T>): Set<T> {
   const all = new Set(a);
   for (const member of b) all.add(member);
   return all;
-}
-
-/** How a VIP is bound: never chosen as a source address by itself (behaviour.md 2.3). */
-export function vipAddress(link: string, address: IpAddress): LinkAddress {
-  const family = familyOf(address);
-  const prefixLength = fullPrefix(family);
-  return family === 'IPv4'
-    ? { link, address, prefixLength, scope: 'host' }
-    : { link, address, prefixLength, deprecated: true };
 }
 
 class Round {
@@ -134,19 +127,25 @@ class Round {
     this.#add(phase, object, { verb: 'remove-entry', set: setRef(set), entry });
   }
 
+  /** A VIP that is to be bound in another way than it is gets the new binding first, and keeps the old one for as long as it has no other. */
   address(address: IpAddress): void {
-    const isWanted = this.#desired.addresses.has(address);
-    const isThere = this.#applied.addresses.has(address);
-    if (isWanted === isThere || this.#options.closed?.has(familyOf(address)) === true) return;
-    const { link, mayRemove } = this.#options;
-    const object = addressObject(address);
-    if (isWanted) {
-      if (this.#withheld.binding(address)) return;
-      this.#add('bind address', object, { verb: 'add-address', address: vipAddress(link, address) });
-    } else if (mayRemove && this.#desired.sets.has(boundSetOf(address))) {
-      const prefixLength = fullPrefix(familyOf(address));
-      this.#add('unbind address', object, { verb: 'remove-address', link, address, prefixLength });
+    if (this.#options.closed?.has(familyOf(address)) === true) return;
+    const missing = vipKinds.filter((kind) => this.#desired[kind].has(address) && !this.#applied[kind].has(address));
+    if (missing.some((kind) => !this.#bind(kind, address))) return;
+    if (!this.#options.mayRemove || !this.#desired.sets.has(boundSetOf(address))) return;
+    for (const kind of vipKinds) {
+      if (this.#desired[kind].has(address) || !this.#applied[kind].has(address)) continue;
+      const operation = unbindOperation(kind, this.#options.link, address);
+      this.#add('unbind address', bindingObject(kind, address), operation);
     }
+  }
+
+  /** False: it has to wait. */
+  #bind(kind: VipKind, address: IpAddress): boolean {
+    const object = bindingObject(kind, address);
+    if (this.#withheld.isHeld(object) || this.#withheld.binding(address)) return false;
+    this.#add('bind address', object, bindOperation(kind, this.#options.link, address));
+    return true;
   }
 
   #destinations(service: ServiceId, wanted: ServiceNode, known: ServiceNode | undefined): void {
@@ -191,10 +190,13 @@ class Round {
     return this.#desired.sets.has(boundSetOf(node.service.key.address));
   }
 
-  /** While an address cannot be unbound it stays protected. */
+  /** While a VIP cannot be unbound it stays protected. */
   #isHeldBoundEntry(set: SetName, entry: SetEntry): boolean {
-    const bound: ReadonlySet<string> = this.#applied.addresses;
-    return set.endsWith('IPVS-IPS') && bound.has(entry) && this.#withheld.isHeld(`address ${entry}`);
+    const address = set.endsWith('IPVS-IPS') ? parseAddress(entry) : undefined;
+    if (address === undefined) return false;
+    return vipKinds.some(
+      (kind) => this.#applied[kind].has(address) && this.#withheld.isHeld(bindingObject(kind, address)),
+    );
   }
 
   #add(phase: Phase, object: ObjectId, operation: Operation): void {

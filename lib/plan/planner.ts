@@ -55,7 +55,7 @@ export class Planner {
   constructor(options: PlanOptions) {
     this.#options = options;
     this.#model = new Model(options);
-    this.#desired = new DesiredState(options.families);
+    this.#desired = new DesiredState(options.families, options.vipBinding);
     const { nodePortAddresses } = options;
     this.#nodePortCidrs =
       nodePortAddresses === 'primary'
@@ -113,6 +113,10 @@ export class Planner {
       case 'address': {
         const address = parseAddress(first);
         return address === undefined ? [] : this.#desired.addresses.ownersOf(address);
+      }
+      case 'route': {
+        const address = parseAddress(first.slice(0, first.indexOf('/')));
+        return address === undefined ? [] : this.#desired.routes.ownersOf(address);
       }
       default:
         return [];

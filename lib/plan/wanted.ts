@@ -32,7 +32,7 @@ export interface WantedPort {
   readonly virtualServices: readonly WantedService[];
   /** Tuples, node port entries, KUBE-LOOP-BACK. KUBE-IPVS-IPS follows from `addresses`. */
   readonly entries: readonly WantedEntry[];
-  /** Addresses to bind on the VIP device. */
+  /** VIPs to bind, in the way of the `vipBinding` option. */
   readonly addresses: readonly IpAddress[];
   /** Content hash of all of the above, see hash.ts. */
   readonly hash: number;

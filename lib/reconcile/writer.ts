@@ -2,6 +2,7 @@
 import { type ErrorRecord, InvalidArgumentError, NetlinkError, toErrorRecord } from '../errors.ts';
 import { Batch, operationText } from '../kernel/batch.ts';
 import type { KernelSession, OperationFailure } from '../kernel/session.ts';
+import type { Verb } from '../operations.ts';
 import type { Change } from '../plan/difference.ts';
 import type { ObjectId } from '../plan/object-id.ts';
 import { setIdOf } from '../plan/sets.ts';
@@ -115,20 +116,26 @@ export class Writer {
 
 /**
  * Where to stop and look at the answers, as end positions: after the virtual services and their source ranges, before addresses are
- * bound (they must be protected by then), before the entries that tell whose a virtual service is are removed.
+ * bound (they must be protected by then), before what is bound in the other way is unbound (it may be the same VIPs), before the entries
+ * that tell whose a virtual service is are removed.
  */
 function stageEnds(changes: readonly Change[]): number[] {
   const opens = changes.findIndex(
     ({ operation }) =>
       operation.verb.endsWith('-destination') || (operation.verb === 'add-entry' && !guards(operation.set.name)),
   );
-  const binds = changes.findIndex(({ operation }) => operation.verb === 'add-address');
+  const binds = changes.findIndex(({ operation }) => bindVerbs.has(operation.verb));
   const ended = changes.findLastIndex(
-    ({ operation }) => operation.verb === 'remove-service' || operation.verb === 'remove-address',
+    ({ operation }) => operation.verb === 'remove-service' || unbindVerbs.has(operation.verb),
   );
-  const ends = [opens, binds, ended + 1, changes.length].filter((end) => end > 0);
+  const moved: Verb = changes[binds]?.operation.verb === 'add-address' ? 'remove-local-route' : 'remove-address';
+  const moves = binds < 0 ? -1 : changes.findIndex(({ operation }) => operation.verb === moved);
+  const ends = [opens, binds, moves, ended + 1, changes.length].filter((end) => end > 0);
   return [...new Set(ends)].sort((a, b) => a - b);
 }
+
+const bindVerbs: ReadonlySet<Verb> = new Set<Verb>(['add-address', 'add-local-route']);
+const unbindVerbs: ReadonlySet<Verb> = new Set<Verb>(['remove-address', 'remove-local-route']);
 
 function guards(set: string): boolean {
   return setIdOf(set)?.id.startsWith('LOAD-BALANCER-SOURCE') === true || setIdOf(set)?.id === 'LOAD-BALANCER-FW';
