@@ -2,10 +2,10 @@
 import { InvalidArgumentError, ProxierError, toErrorRecord } from '../errors.ts';
 import { type KernelClient, openKernel } from '../kernel/index.ts';
 import { type PresentIptables, presentIptables } from '../kernel/iptables.ts';
+import { nearestWord } from '../nearest-word.ts';
 import { type CleanupReport, cleanUp } from '../reconcile/cleanup.ts';
 import type { Logger } from '../types.ts';
 import { guardLogger, silentLogger } from './logging.ts';
-import { nearestWord } from './nearest-word.ts';
 import { type Claim, claimNode, otherProxierError } from './other-proxiers.ts';
 
 export interface CleanupOptions {

@@ -4,6 +4,7 @@ import type { KernelClient } from '../kernel/index.ts';
 import { isAddressKey } from '../plan/object-id.ts';
 import { setSpecs } from '../plan/sets.ts';
 import { type SetName, serviceId } from '../plan/state.ts';
+import { isVipRoute, vipRouteProtocol } from '../plan/vip-binding.ts';
 import type { AddressServiceKey, IpAddress, LinkState, LocalRouteState, SetEntry, SetState } from '../types.ts';
 import { nodeAddresses } from './node-addresses.ts';
 import { holdsEntriesOf, probeKey, vipLink } from './observed.ts';
@@ -31,9 +32,6 @@ export interface Leftovers {
 
 const families = ['IPv4', 'IPv6'] as const;
 const specs = new Map(families.flatMap((family) => setSpecs(family).map((spec) => [spec.name, spec] as const)));
-
-/** The owner's mark of local routes. */
-const vipRouteProtocol = 203;
 
 /** The bitmaps for SCTP of kube-proxy before 1.15. */
 const legacySets: ReadonlySet<SetName> = new Set([
@@ -72,7 +70,7 @@ export async function readLeftovers(kernel: KernelClient): Promise<Leftovers> {
     entries,
     link: links.find(({ name }) => name === vipLink),
     boundAddresses: new Set(addresses.filter(({ link }) => link === vipLink).map(({ address }) => address)),
-    routes,
+    routes: routes.filter(isVipRoute),
     interfaceAddresses: new Set(nodeAddresses(addresses, vipLink)),
     absent,
   };
