@@ -26,6 +26,11 @@ export interface ProxierSettings {
    */
   readonly nodeName?: string;
   /**
+   * This node's primary address, in place of the one its Node object names: what `nodePortAddresses: 'primary'` and the test whether this node
+   * is in loadBalancerSourceRanges go by. Nothing is bound to it; the name is kube-proxy's. Default, and `0.0.0.0` and `::`: the Node's own.
+   */
+  readonly bindAddress?: string;
+  /**
    * Serve only Services labelled `service.kubernetes.io/service-proxy-name` with this value. Default, and the empty string: only
    * Services without that label. Not with `source`, whose sources choose for themselves.
    */
