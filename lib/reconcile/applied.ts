@@ -127,6 +127,7 @@ export class AppliedState implements KernelState {
         this.#sets.delete(operation.name);
         return;
       case 'ensure-link':
+      case 'set-timeouts':
         return;
       default:
         throw new TypeError(`the applied state cannot follow ${operation.verb} of ${objectOf(operation)}`);

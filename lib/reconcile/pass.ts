@@ -120,6 +120,7 @@ export class DataPlane {
       setRef: (name) => this.#setRef(name),
       link: vipLink,
       untouchable: foreign.untouchable,
+      keeps: (address) => foreign.policy.keeps(address),
       hold: retries.held(nowMs),
       closed,
     }).filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));

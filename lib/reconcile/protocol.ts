@@ -3,8 +3,11 @@
  * unasked: each reply says when it wants to be called again (`wakeInMs`), and the proxier answers with a `tick`.
  */
 import type { ErrorRecord } from '../errors.ts';
+import type { ConntrackTuning } from '../plan/sysctls.ts';
 import type { RecordMessage } from '../records.ts';
 import type { IpFamily, IpvsTimeouts } from '../types.ts';
+
+export type { ConntrackTuning } from '../plan/sysctls.ts';
 
 /** What the reconciler is told once, when its worker starts. Structured-clone data, validated by the proxier's options. */
 export interface ReconcileInit {
@@ -52,18 +55,6 @@ export interface ReconcileInit {
   readonly ipvsTimeouts: IpvsTimeouts;
   /** Absent = the connection tracking of the host is left alone. */
   readonly conntrack?: ConntrackTuning;
-}
-
-/** What kube-proxy sets of nf_conntrack (behaviour.md 5.4). A 0, false or absent field is left as it is. */
-export interface ConntrackTuning {
-  /** `nf_conntrack_max` for each core, but no less than `min` in all. */
-  readonly maxPerCore?: number;
-  readonly min?: number;
-  readonly tcpEstablishedTimeoutSeconds?: number;
-  readonly tcpCloseWaitTimeoutSeconds?: number;
-  readonly tcpBeLiberal?: boolean;
-  readonly udpTimeoutSeconds?: number;
-  readonly udpStreamTimeoutSeconds?: number;
 }
 
 export type ReconcileRequest =

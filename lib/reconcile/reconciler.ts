@@ -18,6 +18,7 @@ import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
 import { emptyObserved, type Observed, readKernel, vipLink } from './observed.ts';
+import { OwnershipPolicy } from './ownership-policy.ts';
 import { DataPlane, DirtyQueue, kernelObject } from './pass.ts';
 import { planResult } from './plan-result.ts';
 import type {
@@ -85,9 +86,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#init = init;
     this.#effects = effects;
     this.#planner = new Planner(init);
-    this.#foreign = new ForeignServices(init.takeOver);
+    this.#foreign = new ForeignServices(new OwnershipPolicy(init));
     this.#retries = new RetryQueue(effects.random);
-    this.#settings = new Settings(init, effects.sysctls);
+    this.#settings = new Settings(init, effects);
     this.#drains = new DrainQueue(init.drainTimeoutMs);
     this.#rules = new RulesLane(init.families, () => this.#ruleOptions(), effects.random);
   }
@@ -119,7 +120,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const { families, scheduler } = this.#init;
     const tally = new Tally();
     const session = this.#openSession();
-    const observed = readKernel(session, families);
+    const observed = readKernel(session, this.#init);
     checkLink(observed);
     const { signal } = this.#closing;
     const iptables = await this.#effects.openIptables({ probe: true, signal });
@@ -227,7 +228,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #read(running: Running, nowMs: number, tally: Tally): boolean {
     let observed: Observed;
     try {
-      observed = readKernel(running.session, this.#init.families);
+      observed = readKernel(running.session, this.#init);
     } catch (error) {
       const failure = this.#retries.failed(kernelObject, { kind: 'static' }, 'read', toErrorRecord(error), nowMs);
       tally.failures.push(failure);
@@ -262,7 +263,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
 
   #mendStatics(observed: Observed, running: Running, nowMs: number, tally: Tally): void {
     const { writer } = running;
-    const { changes, broken } = staticChanges(observed, this.#init.families);
+    const { changes, broken } = staticChanges(observed, this.#init);
     const warnings = new Map([...broken].map(([set, message]) => [`set ${set}`, message]));
     this.#broken = broken;
     this.#brokenReads = new Map([...broken.keys()].map((set) => [set, (this.#brokenReads.get(set) ?? 0) + 1]));
@@ -350,7 +351,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const saved = new Map<IpFamily, string>();
     let observed = emptyObserved;
     if (against === 'kernel') {
-      observed = readKernel(this.#openSession(), families);
+      observed = readKernel(this.#openSession(), this.#init);
       const iptables = this.#running?.iptables ?? (await this.#effects.openIptables({ probe: false, signal }));
       for (const family of families) saved.set(family, await iptables.save(family, signal));
       this.#know(observed.nodeAddresses);
@@ -360,7 +361,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const settings = this.#settings.plan(against);
     return planResult({
       against,
-      families,
+      init: this.#init,
       planner: this.#planner,
       observed,
       foreign: this.#foreign,

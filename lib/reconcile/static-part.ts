@@ -1,4 +1,4 @@
-/** What is there whatever the Services are: the VIP device, the seventeen sets of each family. */
+/** What is there whatever the Services are: the VIP device, the seventeen sets of each family, IPVS's time-outs. */
 
 import { NetlinkError } from '../errors.ts';
 import { Batch } from '../kernel/batch.ts';
@@ -8,8 +8,9 @@ import type { Change } from '../plan/difference.ts';
 import { objectOf } from '../plan/object-id.ts';
 import { setSpecs } from '../plan/sets.ts';
 import type { SetName } from '../plan/state.ts';
-import type { IpFamily, VirtualService } from '../types.ts';
-import { holdsEntriesOf, type Observed, probeKey, vipLink } from './observed.ts';
+import type { IpvsTimeouts, VirtualService } from '../types.ts';
+import { asksForTimeouts, holdsEntriesOf, type Observed, probeKey, vipLink } from './observed.ts';
+import type { ReconcileInit } from './protocol.ts';
 
 export interface StaticChanges {
   readonly changes: readonly Change[];
@@ -18,7 +19,10 @@ export interface StaticChanges {
 }
 
 /** Link first: it is the cheapest thing to fail. Nothing to do, nothing returned. */
-export function staticChanges(observed: Observed, families: readonly IpFamily[]): StaticChanges {
+export function staticChanges(
+  observed: Observed,
+  { families, ipvsTimeouts }: Pick<ReconcileInit, 'families' | 'ipvsTimeouts'>,
+): StaticChanges {
   const operations: Operation[] = [];
   const broken = new Map<SetName, string>();
   if (observed.isProbeLeft) operations.push({ verb: 'remove-service', key: probeKey });
@@ -39,7 +43,16 @@ export function staticChanges(observed: Observed, families: readonly IpFamily[])
       }
     }
   }
+  if (asksForTimeouts(ipvsTimeouts) && !hasTimeouts(observed.timeouts, ipvsTimeouts)) {
+    operations.push({ verb: 'set-timeouts', timeouts: ipvsTimeouts });
+  }
   return { changes: operations.map((operation) => ({ operation, object: objectOf(operation) })), broken };
+}
+
+/** Those of the kernel are as asked, but for the ones that are 0 and not asked for. */
+function hasTimeouts(is: IpvsTimeouts | undefined, asked: IpvsTimeouts): boolean {
+  const fits = (key: keyof IpvsTimeouts): boolean => asked[key] === 0 || is?.[key] === asked[key];
+  return fits('tcpSeconds') && fits('tcpFinSeconds') && fits('udpSeconds');
 }
 
 /** Throws when a link of the VIP device's name is something else: it is left as it is. */

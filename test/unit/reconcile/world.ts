@@ -126,6 +126,7 @@ export class World {
             openSession: () => this.kernel.session(),
             openIptables: async () => this.iptables,
             sysctls: this.sysctls,
+            cores: 4,
             interfaceAddresses: () => [ip('192.168.1.10')],
             random: () => 0,
             nowMicros: () => 0,
