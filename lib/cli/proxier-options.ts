@@ -6,7 +6,7 @@ import type { ProxierOptions, ProxierOrigin, ProxierSettings } from '../proxier/
 import type { Logger } from '../types.ts';
 import { createLogger } from './logger.ts';
 import { allSettings } from './settings/all-settings.ts';
-import { defaultOomScoreAdj, type Draft, emptyDraft, isVerbose, settingsOf } from './settings/draft.ts';
+import { type Draft, defaultOomScoreAdj, emptyDraft, isVerbose, settingsOf } from './settings/draft.ts';
 import type { GivenFlags } from './settings/flags.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -73,12 +73,17 @@ export async function asked(given: GivenFlags, configPath: string | undefined, t
 export async function proxierOptions(what: Asked, terminal: Terminal): Promise<ProxierOptions> {
   const options: ProxierOptions = { ...what.settings, ...(await originOf(what, terminal)), logger: what.logger };
   const { resolveOptions } = await import('../proxier/options-schema.ts');
+  await checkedAsGiven(what, async () => resolveOptions(options));
+  return options;
+}
+
+/** A value that cannot be is named as it was given: by its flag, or by file and field. */
+export async function checkedAsGiven<T>(what: Asked, check: () => Promise<T>): Promise<T> {
   try {
-    resolveOptions(options);
+    return await check();
   } catch (error) {
     throw error instanceof InvalidArgumentError ? renamed(error, what) : error;
   }
-  return options;
 }
 
 function renamed(error: InvalidArgumentError, { nameOf }: Asked): InvalidArgumentError {

@@ -21,7 +21,10 @@ export function addCleanupCommand(program: Command, terminal: Terminal, exit: (c
     .description(
       'remove what a proxier has written here, ipvs-proxier or kube-proxy in IPVS mode, and nothing else; may be repeated',
     )
-    .option('--dry-run', 'show what would be removed, in the notation of ipvsadm, ipset, ip and iptables; writes nothing')
+    .option(
+      '--dry-run',
+      'show what would be removed, in the notation of ipvsadm, ipset, ip and iptables; writes nothing',
+    )
     .option('--from-iptables-mode', "remove the chains of kube-proxy's iptables mode, too")
     .option('--ignore-other-proxiers', 'although a proxier or kube-proxy is at work here')
     .option('--json', 'the report as JSON')

@@ -3,9 +3,9 @@ import { type Command, InvalidArgumentError as InvalidFlagError, Option } from '
 import type { Proxier } from '../../proxier/proxier.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { oneLine } from '../logger.ts';
-import { setOomScore } from '../oom-score.ts';
 import { once } from '../once.ts';
-import { type Asked, asked, proxierOptions } from '../proxier-options.ts';
+import { setOomScore } from '../oom-score.ts';
+import { type Asked, asked, checkedAsGiven, proxierOptions } from '../proxier-options.ts';
 import { addSettings } from '../settings/flags.ts';
 import type { Terminal } from '../terminal.ts';
 import { runCleanup } from './cleanup.ts';
@@ -29,7 +29,9 @@ export function addRunCommand(program: Command, terminal: Terminal, exit: (code:
     .option('--once', 'one pass from the first complete state, leave it in place, print what was done')
     .option('--timeout <duration>', 'with --once: retry what fails for this long (default: 30s)', duration)
     .addOption(
-      new Option('--init-only', 'set what needs full privileges (modules, sysctls, time-outs), and exit').conflicts('once'),
+      new Option('--init-only', 'set what needs full privileges (modules, sysctls, time-outs), and exit').conflicts(
+        'once',
+      ),
     )
     .addOption(new Option('--cleanup', 'the same as the command cleanup').conflicts(['once', 'initOnly']));
   const given = addSettings(command);
@@ -77,11 +79,13 @@ function cleanupAsAsked({ settings, logger }: Asked, terminal: Terminal): Promis
   return runCleanup({ ignoreOtherProxiers, logger }, terminal);
 }
 
-async function initialize({ settings, logger, nameOf }: Asked, terminal: Terminal): Promise<number> {
+async function initialize(what: Asked, terminal: Terminal): Promise<number> {
   const { initializeHost } = await import('../../proxier/initialize-host.ts');
-  const { written, failures } = await initializeHost({ ...settings, logger });
-  void nameOf;
+  const { written, failures, advice } = await checkedAsGiven(what, () => initializeHost(what.settings));
   for (const line of written) terminal.out(`${oneLine(line)}\n`);
-  for (const { object, error } of failures) terminal.out(`failed: ${oneLine(`${object}: ${error.message}`)} (${error.code})\n`);
+  for (const { object, error } of failures)
+    terminal.out(`failed: ${oneLine(`${object}: ${error.message} (${error.code})`)}\n`);
+  for (const [object, message] of advice) what.logger.warn({ object }, message);
+  if (written.length + failures.length === 0) terminal.out('nothing to set\n');
   return failures.length === 0 ? ExitCode.ok : ExitCode.incomplete;
 }

@@ -53,7 +53,10 @@ function messageOf(error: unknown): string {
 
 function rootOf(path: string, content: unknown): Readonly<Record<string, unknown>> {
   if (!isObject(content)) {
-    throw new InvalidArgumentError('--config', `${path} holds no object; a ${KIND} begins with apiVersion: ${API_VERSION}`);
+    throw new InvalidArgumentError(
+      '--config',
+      `${path} holds no object; a ${KIND} begins with apiVersion: ${API_VERSION}`,
+    );
   }
   const { apiVersion, kind } = content;
   if (kind === 'ConfigMap') {

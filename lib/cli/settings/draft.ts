@@ -78,13 +78,16 @@ function detectLocalOf(draft: Draft): DetectLocalOption | undefined {
   const { detectLocalMode: mode, bridge, interfacePrefix: prefix, notices } = draft;
   const unused = (value: string | undefined, flag: string, of: string): void => {
     if (value === undefined || mode === of) return;
-    notices.push({ origin: flag, message: `${flag} ${value}: only --detect-local-mode ${of} looks at it`, isHarmless: true });
+    notices.push({
+      origin: flag,
+      message: `${flag} ${value}: only --detect-local-mode ${of} looks at it`,
+      isHarmless: true,
+    });
   };
   unused(bridge, '--pod-bridge-interface', 'BridgeInterface');
   unused(prefix, '--pod-interface-name-prefix', 'InterfaceNamePrefix');
+  if (mode === undefined) return undefined;
   switch (mode) {
-    case undefined:
-      return undefined;
     case 'BridgeInterface':
       return { mode, bridge: required(bridge, mode, '--pod-bridge-interface (detectLocal.bridgeInterface)') };
     case 'InterfaceNamePrefix':

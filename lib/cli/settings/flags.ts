@@ -6,7 +6,8 @@ import type { Setting, SettingGroup, Take } from './setting.ts';
 const headings: Readonly<Record<SettingGroup, string>> = {
   source: 'Where the Services come from:',
   command: 'What to do:',
-  'kube-proxy': "kube-proxy's flags (*: the default with --config, or when another such flag is given; otherwise left as it is):",
+  'kube-proxy':
+    "kube-proxy's flags (*: the default with --config, or when another such flag is given; otherwise left as it is):",
   own: 'Flags of ipvs-proxier:',
   'no effect': "kube-proxy's flags without effect here (accepted, and named on standard error):",
 };
@@ -24,6 +25,8 @@ export interface GivenFlag {
 export type GivenFlags = ReadonlyMap<Setting, GivenFlag>;
 
 export function addSettings(command: Command): GivenFlags {
+  // What stands for a flag without a value is said in its description, where it matters.
+  command.configureHelp({ optionDescription: ({ description }) => description });
   const given = new Map<Setting, GivenFlag>();
   for (const setting of allSettings) {
     if (setting.flag === undefined) continue;
@@ -36,7 +39,10 @@ export function addSettings(command: Command): GivenFlags {
 function optionOf(setting: Setting, flag: string, given: Map<Setting, GivenFlag>): Option {
   const { short, argument = '[bool]' } = setting;
   const name = `--${flag}`;
-  const option = new Option(`${short === undefined || short !== flag ? '' : `-${short}, `}${name} ${argument}`, helpOf(setting));
+  const option = new Option(
+    `${short === undefined || short !== flag ? '' : `-${short}, `}${name} ${argument}`,
+    helpOf(setting),
+  );
   if (argument.startsWith('[')) option.preset(ALONE[setting.flag ?? ''] ?? 'true');
   option.argParser((value: string) => {
     const take = setting.fromFlag(value);

@@ -119,7 +119,7 @@ export const hostSettings: readonly Setting[] = [
       argument: '<score>',
       field: 'oomScoreAdj',
       standard: '-999 *',
-      help: "how early the kernel ends this process when memory runs out, -1000 (never) to 1000; run only",
+      help: 'how early the kernel ends this process when memory runs out, -1000 (never) to 1000; run only',
       group: 'kube-proxy',
       pointer: true,
     },

@@ -43,14 +43,14 @@ export function whole(min: number, max: number): ValueKind<number> {
 export const duration: ValueKind<number> = {
   allowed: 'a duration such as 30s, 500ms, 1m30s or 1h',
   parse: parseDuration,
-  schema: v.pipe(v.string(), durationSchema(parseDuration)),
+  schema: durationSchema(parseDuration),
 };
 
 /** As {@link duration}, for what the kernel counts in seconds. */
 export const seconds: ValueKind<number> = {
   allowed: 'a duration of whole seconds such as 30s, 1m30s or 1h',
   parse: parseSeconds,
-  schema: v.pipe(v.string(), durationSchema(parseSeconds)),
+  schema: durationSchema(parseSeconds),
 };
 
 function parseSeconds(given: string): number | undefined {
@@ -58,13 +58,16 @@ function parseSeconds(given: string): number | undefined {
   return ms === undefined || ms % 1000 !== 0 ? undefined : ms / 1000;
 }
 
-function durationSchema(parse: (given: string) => number | undefined): v.GenericSchema<string, number> {
-  return v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    const value = parse(dataset.value);
-    if (value !== undefined) return value;
-    addIssue({ message: 'no duration' });
-    return NEVER;
-  });
+function durationSchema(parse: (given: string) => number | undefined): v.GenericSchema<unknown, number> {
+  return v.pipe(
+    v.string(),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      const value = parse(dataset.value);
+      if (value !== undefined) return value;
+      addIssue({ message: 'no duration' });
+      return NEVER;
+    }),
+  );
 }
 
 /** Comma separated on a command line, where the flag may also be repeated; a list in a file. */

@@ -22,6 +22,7 @@ export const logSettings: readonly Setting[] = [
   setting(
     {
       flag: 'v',
+      aliases: ['verbose'],
       short: 'v',
       argument: '[level]',
       field: 'logging.verbosity',

@@ -6,7 +6,7 @@ const notYet = 'not served yet by this version';
 const otherMode = 'of another mode than IPVS';
 const noWindows = 'of Windows';
 const noResync = 'watches are kept open and lists are made anew when one breaks: nothing is refreshed by the clock';
-const noGates = 'there are no feature gates here; what kube-proxy 1.36 has on by default in IPVS mode is always on';
+const noGates = 'there are no feature gates here';
 const onlyWatches = 'a node watches three kinds of objects, and makes no other requests that would have to be limited';
 const noKlog = 'of klog, which is not used here';
 
