@@ -34,6 +34,8 @@ export interface DifferenceOptions {
    * those that are there follow, with what qualifies them.
    */
   readonly closed?: ReadonlySet<IpFamily>;
+  /** Virtual services that need a rule of KUBE-IPVS-OUT-FILTER which is not there: those that do not exist yet wait for it. */
+  readonly unruled?: ReadonlySet<ServiceId>;
 }
 
 /**
@@ -79,7 +81,8 @@ class Round {
     this.#desired = desired;
     this.#applied = applied;
     this.#options = options;
-    this.#withheld = new Withheld(desired, applied, options.untouchable, options.hold ?? new Set());
+    const { untouchable, hold = new Set(), unruled = new Set() } = options;
+    this.#withheld = new Withheld(desired, applied, { untouchable, hold, unruled });
   }
 
   changes(): Change[] {
@@ -115,15 +118,17 @@ class Round {
     if (isWanted) {
       const phase = additionPhase(set, entry, this.#applied);
       // Remote destinations that are not wanted any more would lose their SNAT: they cannot be drained yet.
-      if (phase === 'add exemption' && !mayRemove) return;
+      if (phase === 'add exemption' && (!mayRemove || this.#withheld.drain(entry))) return;
       const follows = phase === 'add exemption' || setIdOf(set)?.id === 'LOOP-BACK';
       if (!follows && this.#isClosedSet(set)) return;
       if (this.#withheld.addition(set, entry)) return;
       this.#add(phase, object, { verb: 'add-entry', set: setRef(set), entry });
       return;
     }
-    if (!mayRemove || !this.#desired.sets.has(set) || this.#withheld.tupleRemoval(set, entry)) return;
+    if (!mayRemove || !this.#desired.sets.has(set) || this.#withheld.removal(set, entry)) return;
     if (this.#isHeldBoundEntry(set, entry)) return;
+    // What becomes exempt from SNAT loses the entry that asks for it.
+    if (setIdOf(set)?.id === 'EXTERNAL-IP' && this.#withheld.drain(entry)) return;
     const phase = removalPhase(set, entry, this.#desired);
     if (phase !== 'remove exemption' && this.#isClosedSet(set)) return;
     this.#add(phase, object, { verb: 'remove-entry', set: setRef(set), entry });
