@@ -339,7 +339,7 @@ export class RecordStore {
     state.synced.add(kind);
     // Only now a Node that is not there is one that does not come.
     if (kind === 'Node' && this.#nodesSynced) {
-      for (const slice of this.#weigher.weighed) this.#weighAgain(slice);
+      for (const slice of this.#weigher.annotated) this.#weighAgain(slice);
     }
     this.#options.onChange?.();
   }
