@@ -116,7 +116,7 @@ export interface ProxierSettings {
   readonly conntrack?: ConntrackTuning;
   /**
    * Which Nodes of a cluster are watched. `own` (default): that of this machine. `all`: what is said of other Nodes is known, too: external IPs
-   * that are another Node's address are refused, and endpoints get weights by the labels and zones of their Nodes. It costs about 3 kB a
+   * that are another Node's address are refused, and endpoints get weights by the labels and zones of their Nodes. It costs about 2 kB a
    * Node. Files and own sources deliver the Nodes they have, whatever is said here.
    */
   readonly watchNodes?: 'own' | 'all';
