@@ -1,5 +1,5 @@
 /** Records in, desired kernel state out: the pure half of the worker. */
-import { type Cidr, cidrContains, parseAddress, parseCidr } from '../address.ts';
+import { type Cidr, cidrContains, familyOf, parseAddress, parseCidr } from '../address.ts';
 import { Model, primaryOf } from '../model/model.ts';
 import type { ServicePortRef } from '../model/service-port.ts';
 import type { NodeBody, ObjectKey, RecordMessage } from '../records.ts';
@@ -9,9 +9,11 @@ import type { DirtyObjects } from './dirty.ts';
 import type { FrontendContext } from './frontends/frontend.ts';
 import { addHash, nameHash, subtractHash } from './hash.ts';
 import type { ObjectId } from './object-id.ts';
+import { StandingProblems } from './standing-problems.ts';
 import type { KernelState } from './state.ts';
 import type { ServicePortId, WantedPort } from './wanted.ts';
 import { wantedPort } from './wanted-port.ts';
+import { WantedRules } from './wanted-rules.ts';
 
 /** The part of the proxier's options that decides what is wanted. */
 export interface PlanOptions {
@@ -41,26 +43,29 @@ export interface PlanWarning {
 }
 
 export class Planner {
+  /** What the Services ask of the iptables rules, as of the last {@link project}. */
+  readonly rules: WantedRules;
   readonly #options: PlanOptions;
   readonly #model: Model;
   readonly #desired: DesiredState;
   readonly #ports = new Map<ServicePortId, WantedPort>();
   readonly #nodePortCidrs: readonly Cidr[];
+  /** Undefined = any. */
+  readonly #allowedExternalIPs: readonly Cidr[] | undefined;
   /** Per family: the service ports of each Service and the sum of their hashes. */
   readonly #serviceSums = new Map<IpFamily, Map<ObjectKey, PortSum>>();
   readonly #familyHashes = new Map<IpFamily, number>();
-  readonly #standing = new Map<ServicePortId, ReadonlySet<string>>();
+  readonly #standing = new StandingProblems();
   #warnings: PlanWarning[] = [];
 
   constructor(options: PlanOptions) {
     this.#options = options;
     this.#model = new Model(options);
-    this.#desired = new DesiredState(options.families);
-    const { nodePortAddresses } = options;
-    this.#nodePortCidrs =
-      nodePortAddresses === 'primary'
-        ? []
-        : nodePortAddresses.map(parseCidr).filter((cidr): cidr is Cidr => cidr !== undefined);
+    this.#desired = new DesiredState(options.families, options.vipBinding);
+    this.rules = new WantedRules(this.#desired, options);
+    const { nodePortAddresses, allowedExternalIPs } = options;
+    this.#nodePortCidrs = nodePortAddresses === 'primary' ? [] : cidrsOf(nodePortAddresses);
+    this.#allowedExternalIPs = allowedExternalIPs === 'any' ? undefined : cidrsOf(allowedExternalIPs);
   }
 
   /** What the records ask of this node, as of the last {@link project}. All sets are there, empty ones too. */
@@ -93,6 +98,7 @@ export class Planner {
   project(): DirtyObjects {
     const context = this.#context();
     for (const ref of this.#model.takeDirty()) this.#projectPort(ref, context);
+    this.rules.update();
     return this.#desired.takeDirty();
   }
 
@@ -113,6 +119,10 @@ export class Planner {
       case 'address': {
         const address = parseAddress(first);
         return address === undefined ? [] : this.#desired.addresses.ownersOf(address);
+      }
+      case 'route': {
+        const address = parseAddress(first.slice(0, first.indexOf('/')));
+        return address === undefined ? [] : this.#desired.routes.ownersOf(address);
       }
       default:
         return [];
@@ -168,18 +178,21 @@ export class Planner {
   #warn(id: ServicePortId): void {
     const wanted = this.#ports.get(id);
     const messages = new Set([...(wanted?.warnings ?? []), ...this.#desired.losses(id)]);
-    const before = this.#standing.get(id);
-    for (const message of messages) {
-      if (!before?.has(message)) this.#warnings.push({ object: `service ${this.#desired.serviceOf(id)}`, message });
-    }
-    if (messages.size > 0) this.#standing.set(id, messages);
-    else this.#standing.delete(id);
+    const object = `service ${this.#desired.serviceOf(id)}`;
+    for (const message of this.#standing.update(id, object, messages)) this.#warnings.push({ object, message });
   }
 
   #context(): FrontendContext {
     const known = new Map<IpFamily, readonly IpAddress[]>();
+    const { scheduler, externalLocalFallback, sourceRangesOfOtherFamily } = this.#options;
     return {
-      scheduler: this.#options.scheduler,
+      scheduler,
+      externalLocalFallback,
+      sourceRangesOfOtherFamily,
+      isInterfaceAddress: (address) => this.#model.nodeAddresses(familyOf(address)).has(address),
+      otherNodeWith: (address) => this.#model.otherNodeWith(address),
+      isAllowedExternalIP: (address) => this.#allowedExternalIPs?.some((cidr) => cidrContains(cidr, address)) ?? true,
+      nodeIP: (family) => primaryOf(this.#model.self, family),
       nodePortAddresses: (family) => {
         const addresses = known.get(family) ?? this.#nodePortAddresses(family);
         known.set(family, addresses);
@@ -190,7 +203,7 @@ export class Planner {
 
   /** behaviour.md 2.4: CIDRs choose among the addresses on the interfaces; the primary address counts only if it is on one. */
   #nodePortAddresses(family: IpFamily): readonly IpAddress[] {
-    const all = this.#model.nodeAddresses(family);
+    const all = [...this.#model.nodeAddresses(family)];
     if (this.#options.nodePortAddresses === 'primary') {
       const primary = primaryOf(this.#model.self, family);
       return all.filter((address) => address === primary);
@@ -198,6 +211,10 @@ export class Planner {
     const cidrs = this.#nodePortCidrs.filter((cidr) => cidr.family === family);
     return cidrs.length === 0 ? all : all.filter((address) => cidrs.some((cidr) => cidrContains(cidr, address)));
   }
+}
+
+function cidrsOf(texts: readonly string[]): readonly Cidr[] {
+  return texts.map(parseCidr).filter((cidr) => cidr !== undefined);
 }
 
 interface PortSum {
