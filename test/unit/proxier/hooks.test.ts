@@ -14,13 +14,17 @@ function webSource(annotations: { readonly [name: string]: string }): ObjectSour
   const source = new ObjectSource();
   source.apply(service('svc1', {}, {}, { annotations: whole }));
   source.apply(node('n1', { metadata: { name: 'n1', labels: { cores: '4' } } }));
+  source.apply(slice('s1', twoEndpoints(8080)));
+  source.synced();
+  return source;
+}
+
+function twoEndpoints(port: number): { readonly ports: object[]; readonly endpoints: object[] } {
   const endpoints = [
     { addresses: ['10.244.1.5'], nodeName: 'n1' },
     { addresses: ['10.244.2.7'], nodeName: 'n2', zone: 'z2' },
   ];
-  source.apply(slice('s1', { endpoints }));
-  source.synced();
-  return source;
+  return { ports: [{ name: 'p80', port, protocol: 'TCP' }], endpoints };
 }
 
 interface Outcome {
@@ -92,4 +96,28 @@ test('hooks are there for a plan, too', async () => {
   });
   await proxier.plan('empty');
   assert.deepEqual(asked, ['10.244.1.5', '10.244.2.7']);
+});
+
+test('what annotations ask for is in the kernel, and follows Services and Nodes in place', async () => {
+  const kernel = new FakeNode();
+  const source = webSource({
+    'weight-node-label': 'cores',
+    'zone-weights': 'z2=3',
+    scheduler: 'mh',
+    forward: 'direct',
+  });
+  source.apply(slice('s1', twoEndpoints(80)));
+  await using handle = await kernel.proxier(source).run();
+  const table = (): string[] => (kernel.kernel.dump().split('\n\n')[0] ?? '').split('\n');
+  const first = '-a -t 10.96.0.10:80 -r 10.244.1.5:80';
+  const second = '-a -t 10.96.0.10:80 -r 10.244.2.7:80';
+  assert.deepEqual(table(), ['-A -t 10.96.0.10:80 -s mh -b mh-port', `${first} -g -w 4`, `${second} -g -w 3`]);
+  const { writes } = kernel;
+  source.apply(node('n1', { metadata: { name: 'n1', labels: { cores: '16' } } }));
+  await handle.settled();
+  assert.deepEqual(table().slice(1), [`${first} -g -w 16`, `${second} -g -w 3`]);
+  assert.equal(kernel.writes, writes + 1, 'one destination, in place');
+  source.apply(service('svc1'));
+  await handle.settled();
+  assert.deepEqual(table(), ['-A -t 10.96.0.10:80 -s rr', `${first} -m -w 1`, `${second} -m -w 1`]);
 });
