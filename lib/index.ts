@@ -10,6 +10,20 @@ export {
 } from './errors.ts';
 export { ApiSource, type ApiSourceOptions } from './kube/api-source.ts';
 export type { ApiCredentials, KubeAuth, KubeConfigOption } from './kube/credentials.ts';
+export type {
+  EndpointSliceObject,
+  HookEndpoint,
+  NodeObject,
+  ObjectMetadata,
+  SchedulerChoice,
+  SchedulerFlag,
+  SchedulerHook,
+  ServiceObject,
+  TargetRef,
+  WeightContext,
+  WeightHook,
+} from './kube/hooks.ts';
+export type { JsonObject } from './kube/json.ts';
 export { ManifestSource, type ManifestSourceOptions } from './kube/manifest-source.ts';
 export { ObjectSource, type ObjectSourceOptions } from './kube/object-source.ts';
 export type { ResourceKind, Source, SourceConnection, SourceProblem, SourceSink } from './kube/source.ts';

@@ -24,6 +24,20 @@ export const ownSettings: readonly Setting[] = [
   ),
   setting(
     {
+      flag: 'watch-nodes',
+      argument: '<which>',
+      option: 'watchNodes',
+      standard: 'own',
+      help: 'own: this Node; all: external IPs that are another Node are refused, and endpoints get weights by zone and label',
+      group: 'own',
+    },
+    choice('own', 'all'),
+    (draft, value) => {
+      draft.settings.watchNodes = value;
+    },
+  ),
+  setting(
+    {
       flag: 'vip-binding',
       argument: '<way>',
       option: 'vipBinding',

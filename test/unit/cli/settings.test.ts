@@ -68,6 +68,7 @@ const meanings: readonly (readonly [string[], ProxierSettings])[] = [
       },
     },
   ],
+  [['--watch-nodes=all'], { watchNodes: 'all' }],
   [['--vip-binding=local-route'], { vipBinding: 'local-route' }],
   [['--external-local-fallback=none'], { externalLocalFallback: 'none' }],
   [['--source-ranges-of-other-family=allow'], { sourceRangesOfOtherFamily: 'allow' }],
