@@ -28,6 +28,7 @@ export { ManifestSource, type ManifestSourceOptions } from './kube/manifest-sour
 export { ObjectSource, type ObjectSourceOptions } from './kube/object-source.ts';
 export type { ResourceKind, Source, SourceConnection, SourceProblem, SourceSink } from './kube/source.ts';
 export { type CleanupOptions, cleanup } from './proxier/cleanup.ts';
+export type { DrainedEndpoint, DrainOptions } from './proxier/endpoint-drains.ts';
 export type {
   ConnectionEvent,
   ContestedEvent,
@@ -42,5 +43,11 @@ export type { ProxierHealth, SourceHealth, Waiting } from './proxier/health.ts';
 export type { DetectLocalOption, ProxierOptions, ProxierOrigin, ProxierSettings } from './proxier/options.ts';
 export { type PlanOptions, Proxier, type ProxierHandle } from './proxier/proxier.ts';
 export type { CleanupFailure, CleanupReport } from './reconcile/cleanup.ts';
-export type { PlannedOperation, PlanResult as Plan, SyncFailure, SyncReport } from './reconcile/protocol.ts';
+export type {
+  PlannedOperation,
+  PlanResult as Plan,
+  SyncFailure,
+  SyncReport,
+  UdpCleaning,
+} from './reconcile/protocol.ts';
 export type * from './types.ts';

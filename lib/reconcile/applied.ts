@@ -166,6 +166,12 @@ export class AppliedState implements KernelState {
     for (const address of addresses) this.#addresses.add(address);
   }
 
+  /** As somebody else has left it. */
+  putAddress(address: IpAddress, isThere: boolean): void {
+    if (isThere) this.#addresses.add(address);
+    else this.#addresses.delete(address);
+  }
+
   putRoutes(routes: Iterable<IpAddress>): void {
     this.#routes.clear();
     for (const address of routes) this.#routes.add(address);

@@ -97,25 +97,35 @@ export function readKernel(
     if (state !== undefined && holdsEntriesOf(state, spec))
       sets.set(spec.name, new Set(readAll(session.entries(spec.name))));
   }
-  const link = readAll(session.links()).find(({ name }) => name === vipLink);
-  const addresses = readAll(session.addresses());
   return {
     services,
     isProbeLeft,
     fwmarks,
     setStates,
     sets,
-    link,
-    addresses: new Set(boundAddresses(addresses, families)),
+    ...readAddresses(session, families),
     routes: new Set(boundRoutes(session, families)),
     ...(asksForTimeouts(ipvsTimeouts) ? { timeouts: session.timeouts() } : {}),
-    nodeAddresses: nodeAddresses(addresses, vipLink).filter((address) => families.includes(familyOf(address))),
   };
 }
 
 /** One that is 0 is left as it is. */
 export function asksForTimeouts({ tcpSeconds, tcpFinSeconds, udpSeconds }: IpvsTimeouts): boolean {
   return tcpSeconds > 0 || tcpFinSeconds > 0 || udpSeconds > 0;
+}
+
+/** The part of {@link readKernel} that the kernel tells changes of. */
+export function readAddresses(
+  session: KernelSession,
+  families: readonly IpFamily[],
+): Pick<Observed, 'link' | 'addresses' | 'nodeAddresses'> {
+  const link = readAll(session.links()).find(({ name }) => name === vipLink);
+  const addresses = readAll(session.addresses());
+  return {
+    link,
+    addresses: new Set(boundAddresses(addresses, families)),
+    nodeAddresses: nodeAddresses(addresses, vipLink).filter((address) => families.includes(familyOf(address))),
+  };
 }
 
 /** The set takes the entries that `wanted` is to take, whatever its size. */

@@ -27,7 +27,12 @@ export function addRunCommand(program: Command, terminal: Terminal, exit: (code:
     .description('serve the Services; stopping leaves everything in the kernel, so that traffic goes on')
     .option('--config <file>', configHelp)
     .option('--once', 'one pass from the first complete state, leave it in place, print what was done')
-    .option('--timeout <duration>', 'with --once: retry what fails for this long (default: 30s)', duration)
+    .option(
+      '--timeout <duration>',
+      'with --once: wait for the first complete state and retry what fails for this long (default: 30s); a first pass ' +
+        'at work by then may take as long again, no less than 60s, so that what cannot be written is named',
+      duration,
+    )
     .addOption(
       new Option('--init-only', 'set what needs full privileges (modules, sysctls, time-outs), and exit').conflicts(
         'once',
@@ -56,9 +61,9 @@ async function run(what: Asked, flags: RunFlags, terminal: Terminal): Promise<nu
     if (oomScoreAdj !== undefined) await setOomScore(oomScoreAdj, logger);
     const { Proxier } = await import('../../proxier/proxier.ts');
     await using proxier = new Proxier({ ...options, signal: stopping.signal });
-    return flags.once === true
-      ? await once(proxier, flags.timeout ?? DEFAULT_TIMEOUT_MS, stopping.signal, terminal)
-      : await serve(proxier, stopping.signal);
+    if (flags.once !== true) return await serve(proxier, stopping.signal);
+    const timeoutMs = flags.timeout ?? DEFAULT_TIMEOUT_MS;
+    return await once(proxier, { timeoutMs, stopping: stopping.signal }, terminal);
   } finally {
     forget();
   }

@@ -50,6 +50,7 @@ export interface ServiceOptions {
   readonly port?: number;
   readonly nodePort?: number;
   readonly createdMs?: number;
+  readonly drainTimeoutMs?: number;
 }
 
 let seq = 0;
@@ -59,7 +60,7 @@ const base = (kind: string, key: string): { source: string; seq: number; key: st
 };
 
 export function service(key: string, clusterIP: string | null, options: ServiceOptions = {}): ObjectRecord {
-  const { protocol = 'tcp', port = 80, nodePort = 0, createdMs = 1 } = options;
+  const { protocol = 'tcp', port = 80, nodePort = 0, createdMs = 1, drainTimeoutMs } = options;
   const ports: ServicePortBody[] = [{ name: 'p', protocol, port, nodePort }];
   const body: ServiceBody | null =
     clusterIP === null
@@ -76,6 +77,7 @@ export function service(key: string, clusterIP: string | null, options: ServiceO
           internalPolicyLocal: false,
           externalPolicyLocal: false,
           healthCheckNodePort: 0,
+          ...(drainTimeoutMs === undefined ? {} : { tuning: { drainTimeoutMs } }),
         };
   return { ...base('service', key), kind: 'service', body };
 }
