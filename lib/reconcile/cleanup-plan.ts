@@ -6,8 +6,8 @@ import { isIptablesModeChain, isIpvsModeChain, type OwnChain, ruleRemoval } from
 import { setIdOf, tupleSetIds } from '../plan/sets.ts';
 import { serviceId } from '../plan/state.ts';
 import type { IpFamily } from '../types.ts';
-import type { Leftovers } from './leftovers.ts';
 import { probeKey, vipLink } from './observed.ts';
+import type { Traces } from './traces.ts';
 
 /** `iptables-save` output of one backend and family. */
 export interface SavedRules {
@@ -34,16 +34,16 @@ export interface CleanupScope {
   readonly fromIptablesMode: boolean;
 }
 
-export function cleanupPlan(leftovers: Leftovers, saved: readonly SavedRules[], scope: CleanupScope): CleanupPlan {
+export function cleanupPlan(traces: Traces, saved: readonly SavedRules[], scope: CleanupScope): CleanupPlan {
   const left: string[] = [];
-  const unbind = unbinding(leftovers, left);
-  const services = serviceRemovals(leftovers, left);
+  const unbind = unbinding(traces, left);
+  const services = serviceRemovals(traces, left);
   const rules = saved.flatMap(({ backend, family, text }) => {
     const removal = ruleRemoval(text, ownChains(scope));
     left.push(...removal.kept.map((chain) => `${family} chain ${chain} (${backend})`));
     return removal.text === undefined ? [] : [{ backend, family, text: removal.text }];
   });
-  const sets = leftovers.sets.map(({ name }): Operation => ({ verb: 'remove-set', name }));
+  const sets = traces.sets.map(({ name }): Operation => ({ verb: 'remove-set', name }));
   return { unbind, services, rules, sets, left };
 }
 
@@ -51,7 +51,7 @@ function ownChains({ fromIptablesMode }: CleanupScope): OwnChain {
   return (table, chain) => isIpvsModeChain(table, chain) || (fromIptablesMode && isIptablesModeChain(table, chain));
 }
 
-function unbinding({ link, routes }: Leftovers, left: string[]): Operation[] {
+function unbinding({ link, routes }: Traces, left: string[]): Operation[] {
   const operations: Operation[] = routes.map((route) => ({ verb: 'remove-local-route', route }));
   if (link?.kind === 'dummy') operations.push({ verb: 'remove-link', name: vipLink });
   else if (link !== undefined) {
@@ -60,21 +60,21 @@ function unbinding({ link, routes }: Leftovers, left: string[]): Operation[] {
   return operations;
 }
 
-function serviceRemovals(leftovers: Leftovers, left: string[]): Operation[] {
-  const isOurLink = leftovers.link?.kind === 'dummy';
-  const routed = leftovers.routes.map(({ address }) => address);
+function serviceRemovals(traces: Traces, left: string[]): Operation[] {
+  const isOurLink = traces.link?.kind === 'dummy';
+  const routed = traces.routes.map(({ address }) => address);
   const ledger = {
-    sets: leftovers.entries,
-    vipAddresses: new Set([...(isOurLink ? leftovers.boundAddresses : []), ...routed]),
-    interfaceAddresses: leftovers.interfaceAddresses,
+    sets: traces.entries,
+    vipAddresses: new Set([...(isOurLink ? traces.boundAddresses : []), ...routed]),
+    interfaceAddresses: traces.interfaceAddresses,
   };
   const operations: Operation[] = [];
-  for (const key of leftovers.services) {
+  for (const key of traces.services) {
     if (ownershipOf(key, ledger) === 'ours') operations.push({ verb: 'remove-service', key });
     else left.push(`virtual service ${serviceId(key)} is somebody else's`);
   }
-  left.push(...leftovers.fwmarks.map((service) => `virtual service ${service} is somebody else's`));
-  if (leftovers.isProbeLeft) operations.push({ verb: 'remove-service', key: probeKey });
+  left.push(...traces.fwmarks.map((service) => `virtual service ${service} is somebody else's`));
+  if (traces.isProbeLeft) operations.push({ verb: 'remove-service', key: probeKey });
   return operations;
 }
 

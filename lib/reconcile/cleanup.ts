@@ -6,7 +6,7 @@ import type { Operation } from '../operations.ts';
 import { objectOf } from '../plan/object-id.ts';
 import type { IpFamily } from '../types.ts';
 import { type CleanupPlan, cleanupPlan, isLedgerSet, type SavedRules } from './cleanup-plan.ts';
-import { readLeftovers } from './leftovers.ts';
+import { readTraces } from './traces.ts';
 import { errorOf } from './writer.ts';
 
 /** What a clean-up did, or, as a dry run, would do. */
@@ -67,9 +67,9 @@ class Work {
 
   async done(): Promise<CleanupReport> {
     const { kernel, fromIptablesMode, dryRun } = this.#input;
-    const leftovers = await readLeftovers(kernel);
+    const traces = await readTraces(kernel);
     const { present, saved } = await this.#savedRules();
-    const plan = cleanupPlan(leftovers, saved, { fromIptablesMode });
+    const plan = cleanupPlan(traces, saved, { fromIptablesMode });
     this.#left.push(...plan.left);
     await this.#run(plan.unbind);
     const servicesFailed = await this.#run(plan.services);

@@ -9,7 +9,7 @@ import type { AddressServiceKey, IpAddress, LinkState, LocalRouteState, SetEntry
 import { nodeAddresses } from './node-addresses.ts';
 import { holdsEntriesOf, probeKey, vipLink } from './observed.ts';
 
-export interface Leftovers {
+export interface Traces {
   /** Every virtual service there is, whoever made it; those of firewall marks as text. */
   readonly services: readonly AddressServiceKey[];
   readonly fwmarks: readonly string[];
@@ -42,7 +42,7 @@ const legacySets: ReadonlySet<SetName> = new Set([
 ]);
 
 /** Throws what the kernel refuses, ERR_PERMISSION above all: a kernel that can be read in part only is not known. */
-export async function readLeftovers(kernel: KernelClient): Promise<Leftovers> {
+export async function readTraces(kernel: KernelClient): Promise<Traces> {
   const absent: string[] = [];
   const services = await present('ip_vs', absent, () => kernel.ipvs.list());
   const addressed = services.flatMap(({ key }) => (isAddressKey(key) ? [key] : []));
