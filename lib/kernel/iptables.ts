@@ -106,8 +106,8 @@ export async function detectIptables(options: IptablesOptions & { readonly probe
 }
 
 export interface PresentIptables {
-  /** Those whose rule sets are there, one or both. */
-  readonly present: readonly Iptables[];
+  /** The backends whose rule sets are there, and the families they are there of. */
+  readonly present: readonly { readonly iptables: Iptables; readonly families: readonly IpFamily[] }[];
   /** Why what is there cannot be read: a tool is missing, or fails. */
   readonly problems: readonly string[];
 }
@@ -117,21 +117,19 @@ export async function presentIptables({
   families,
   signal,
 }: Omit<IptablesOptions, 'backend'>): Promise<PresentIptables> {
-  const present: Iptables[] = [];
+  const present: { iptables: Iptables; families: readonly IpFamily[] }[] = [];
   const problems: string[] = [];
   for (const backend of ['legacy', 'nft'] as const) {
-    const wanted = families.filter((family) => backend === 'nft' || hasLegacyTables(family));
-    const read = await Promise.all(
-      wanted.map(async (family) => {
-        const program = `${tool[family]}-${backend}-save`;
-        return { program, result: await exec(program, [], { timeoutMs: TIMEOUT_MS, signal }) };
-      }),
-    );
-    const failed = read.filter(({ result }) => result.status !== 0);
-    if (failed.length < read.length) present.push(new IptablesTools(backend));
-    // Without its tools, or its part of the kernel, nobody has written rules with nft; legacy tables are there for certain.
-    else if (backend === 'legacy')
-      for (const { program, result } of failed) problems.push(failure(program, result).message);
+    const held: IpFamily[] = [];
+    for (const family of families) {
+      if (backend === 'legacy' && !hasLegacyTables(family)) continue;
+      const program = `${tool[family]}-${backend}-save`;
+      const result = await exec(program, [], { timeoutMs: TIMEOUT_MS, signal });
+      if (result.status === 0) held.push(family);
+      // Without its tools, or its part of the kernel, nobody has written rules with nft; legacy tables are there for certain.
+      else if (backend === 'legacy') problems.push(failure(program, result).message);
+    }
+    if (held.length > 0) present.push({ iptables: new IptablesTools(backend), families: held });
   }
   return { present, problems };
 }

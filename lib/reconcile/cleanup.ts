@@ -1,7 +1,7 @@
 /** Removes what a proxier has written, and nothing else (behaviour.md 4.7). What fails is named, and the rest goes on. */
 import { type ErrorRecord, InvalidArgumentError, ProxierError, toErrorRecord } from '../errors.ts';
 import { Batch, type KernelClient, operationText } from '../kernel/index.ts';
-import type { Iptables, IptablesBackend, PresentIptables } from '../kernel/iptables.ts';
+import type { IptablesBackend, PresentIptables } from '../kernel/iptables.ts';
 import type { Operation } from '../operations.ts';
 import { objectOf } from '../plan/object-id.ts';
 import type { IpFamily } from '../types.ts';
@@ -42,8 +42,6 @@ export interface CleanupInput {
   readonly dryRun: boolean;
   readonly signal: AbortSignal | undefined;
 }
-
-const families = ['IPv4', 'IPv6'] as const;
 
 /** Operations of one batch at most. */
 const chunkSize = 1000;
@@ -94,14 +92,17 @@ class Work {
     });
   }
 
-  async #savedRules(): Promise<{ readonly present: readonly Iptables[]; readonly saved: readonly SavedRules[] }> {
+  async #savedRules(): Promise<{
+    readonly present: PresentIptables['present'];
+    readonly saved: readonly SavedRules[];
+  }> {
     const { present, problems } = await this.#input.openIptables();
     for (const message of problems) {
       const error = toErrorRecord(new ProxierError('ERR_IPTABLES', message));
       this.#failures.push({ object: 'rules', operation: 'iptables-save', error });
     }
     const saved: SavedRules[] = [];
-    for (const iptables of present) {
+    for (const { iptables, families } of present) {
       const { backend } = iptables;
       for (const family of families) {
         try {
@@ -114,12 +115,13 @@ class Work {
     return { present, saved };
   }
 
-  async #restore(present: readonly Iptables[], rules: SavedRules): Promise<void> {
+  async #restore(present: PresentIptables['present'], rules: SavedRules): Promise<void> {
     const { signal, dryRun } = this.#input;
     try {
       if (!dryRun) {
         signal?.throwIfAborted();
-        await present.find(({ backend }) => backend === rules.backend)?.restore(rules.family, rules.text, signal);
+        const of = present.find(({ iptables }) => iptables.backend === rules.backend);
+        await of?.iptables.restore(rules.family, rules.text, signal);
       }
       this.#rules.push(rules);
     } catch (error) {

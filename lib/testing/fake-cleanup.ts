@@ -17,7 +17,10 @@ export function fakeCleanup(
 ): Promise<CleanupReport> {
   return cleanup(options, {
     openKernel: () => openKernel({ session: kernel.session() }),
-    openIptables: async () => ({ present: iptables, problems: [] }),
+    openIptables: async () => ({
+      present: iptables.map((each) => ({ iptables: each, families: ['IPv4', 'IPv6'] })),
+      problems: [],
+    }),
     claimNode: async () => ({ lock: undefined, others: [] }),
   });
 }

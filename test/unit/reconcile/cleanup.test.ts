@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { beforeEach, describe, test } from 'node:test';
 import { operationText } from '../../../lib/kernel/batch.ts';
+import { openKernel } from '../../../lib/kernel/index.ts';
+import type { Iptables } from '../../../lib/kernel/iptables.ts';
 import type { Operation } from '../../../lib/operations.ts';
+import { cleanup } from '../../../lib/proxier/cleanup.ts';
 import type { CleanupReport } from '../../../lib/reconcile/cleanup.ts';
 import { FakeIptables, FakeKernel, fakeCleanup, fakeProxier } from '../../../lib/testing/index.ts';
 import { fixtureFolder } from '../../harness/kube-proxy-dump.ts';
@@ -138,6 +141,62 @@ describe('cleanup', () => {
     assert.doesNotMatch(rules, /KUBE-SERVICES/);
     assert.deepEqual([...kernel.outside.sets.keys()], ['mine']);
     assert.ok(kernel.outside.links.has('kube-ipvs0'));
+  });
+
+  test('both backends are cleaned, each family that is there; legacy tables that are not there are not brought to be', async () => {
+    const nft = new FakeIptables(kernel);
+    const asNft: Iptables = {
+      backend: 'nft',
+      save: (family) => nft.save(family),
+      restore: (family, text) => nft.restore(family, text),
+    };
+    const rules = '*nat\n:KUBE-SERVICES - [0:0]\n-A OUTPUT -j KUBE-SERVICES\nCOMMIT\n';
+    for (const each of [iptables, nft]) for (const family of ['IPv4', 'IPv6'] as const) each.outside(family, rules);
+    const report = await cleanup(
+      {},
+      {
+        openKernel: () => openKernel({ session: kernel.session() }),
+        openIptables: async () => ({
+          present: [
+            { iptables, families: ['IPv4'] },
+            { iptables: asNft, families: ['IPv4', 'IPv6'] },
+          ],
+          problems: ['ip6tables-legacy-save is not installed'],
+        }),
+        claimNode: async () => ({ lock: undefined, others: [] }),
+      },
+    );
+    assert.deepEqual(
+      report.rules.map(({ backend, family }) => `${backend} ${family}`),
+      ['legacy IPv4', 'nft IPv4', 'nft IPv6'],
+    );
+    assert.deepEqual(
+      report.failures.map(({ error }) => error.message),
+      ['ip6tables-legacy-save is not installed'],
+    );
+    for (const text of [await iptables.save('IPv4'), await nft.save('IPv4'), await nft.save('IPv6')]) {
+      assert.doesNotMatch(text, /KUBE-SERVICES/);
+    }
+    assert.match(await iptables.save('IPv6'), /KUBE-SERVICES/);
+  });
+
+  test('is refused while a proxier works here, unless told otherwise; a dry run never is', async () => {
+    let claims = 0;
+    const dependencies = {
+      openKernel: () => openKernel({ session: kernel.session() }),
+      openIptables: async () => ({ present: [], problems: [] }),
+      claimNode: async () => {
+        claims += 1;
+        return { lock: undefined, others: ['kube-proxy (pid 7)'] };
+      },
+    };
+    await served('05-nodeport-cluster.json');
+    await assert.rejects(cleanup({}, dependencies), { code: 'ERR_OTHER_PROXIER', message: /kube-proxy \(pid 7\)/ });
+    assert.ok(kernel.outside.links.has('kube-ipvs0'));
+    await cleanup({ dryRun: true }, dependencies);
+    assert.equal(claims, 1, 'a dry run claims nothing');
+    await cleanup({ ignoreOtherProxiers: true }, dependencies);
+    assert.equal(kernel.outside.links.has('kube-ipvs0'), false);
   });
 
   test('chains of iptables mode go only when asked for', async () => {
