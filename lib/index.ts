@@ -27,6 +27,7 @@ export type { JsonObject } from './kube/json.ts';
 export { ManifestSource, type ManifestSourceOptions } from './kube/manifest-source.ts';
 export { ObjectSource, type ObjectSourceOptions } from './kube/object-source.ts';
 export type { ResourceKind, Source, SourceConnection, SourceProblem, SourceSink } from './kube/source.ts';
+export { type CleanupOptions, cleanup } from './proxier/cleanup.ts';
 export type { DrainedEndpoint, DrainOptions } from './proxier/endpoint-drains.ts';
 export type {
   ConnectionEvent,
@@ -41,6 +42,7 @@ export type {
 export type { ProxierHealth, SourceHealth, Waiting } from './proxier/health.ts';
 export type { DetectLocalOption, ProxierOptions, ProxierOrigin, ProxierSettings } from './proxier/options.ts';
 export { type PlanOptions, Proxier, type ProxierHandle } from './proxier/proxier.ts';
+export type { CleanupFailure, CleanupReport } from './reconcile/cleanup.ts';
 export type {
   PlannedOperation,
   PlanResult as Plan,

@@ -72,7 +72,7 @@ export interface WeightContext {
 
 /**
  * The IPVS weight of an endpoint: a whole number from 0 (no new connections) to 65535. Undefined: what the annotations say, else 1. Schedulers
- * without weights (`rr`, `lc`) ask only whether it is 0.
+ * without weights (`rr`, `lc`, `dh`) ask only whether it is 0.
  */
 export type WeightHook = (endpoint: HookEndpoint, context: WeightContext) => number | undefined;
 

@@ -233,7 +233,7 @@ export class RecordStore {
     const entries = state.entries.Service;
     const entry = entries.get(key) ?? newService();
     const before = { ...entry };
-    entry.problems = projection.problems;
+    entry.problems = projection.problems.length === 0 ? NONE : projection.problems;
     entry.weights = weights;
     entry.view = view;
     this.#tell(state, 'Service', key, entry, NONE, hookProblem);
@@ -248,7 +248,7 @@ export class RecordStore {
     const { uid, body } = projection;
     const entries = state.entries.EndpointSlice;
     const entry = entries.get(key) ?? newSlice();
-    entry.problems = projection.problems;
+    entry.problems = projection.problems.length === 0 ? NONE : projection.problems;
     entry.places = projection.places;
     entry.view = projection.view;
     this.#weigher.moved(entry, body?.service);
@@ -265,7 +265,7 @@ export class RecordStore {
     const entries = state.entries.Node;
     const entry = entries.get(key) ?? newNode();
     const before = entry.facts;
-    entry.problems = projection.problems;
+    entry.problems = projection.problems.length === 0 ? NONE : projection.problems;
     entry.facts = facts;
     this.#tell(state, 'Node', key, entry, NONE, '');
     this.#number(entry, { source: state.name, seq: 0, kind: 'node', key, uid, body });
@@ -339,7 +339,7 @@ export class RecordStore {
     state.synced.add(kind);
     // Only now a Node that is not there is one that does not come.
     if (kind === 'Node' && this.#nodesSynced) {
-      for (const slice of this.#weigher.weighed) this.#weighAgain(slice);
+      for (const slice of this.#weigher.annotated) this.#weighAgain(slice);
     }
     this.#options.onChange?.();
   }

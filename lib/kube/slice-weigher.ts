@@ -67,9 +67,10 @@ export class SliceWeigher {
     return this.#index === undefined ? [] : [...this.#index.onNode(name)];
   }
 
-  /** All slices whose weights matter. */
-  get weighed(): readonly SliceEntry[] {
-    return this.#index === undefined ? [] : [...this.#index.weighed()];
+  /** What to weigh again when the last Nodes have come: slices whose annotations look at Nodes. Hooks have seen what there is. */
+  get annotated(): readonly SliceEntry[] {
+    const weighed = this.#index === undefined ? [] : [...this.#index.weighed()];
+    return weighed.filter(({ record }) => this.#service(record?.body?.service ?? '')?.weights !== undefined);
   }
 
   #makeIndex(): SliceIndex {

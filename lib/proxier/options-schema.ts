@@ -2,14 +2,14 @@
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import * as v from 'valibot';
-import { parseCidr } from '../address.ts';
+import { parseAddress, parseCidr } from '../address.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import type { KubeAuth } from '../kube/credentials.ts';
 import type { Hooks, SchedulerHook, WeightHook } from '../kube/hooks.ts';
 import type { Source } from '../kube/source.ts';
 import { nearestWord } from '../nearest-word.ts';
 import type { ReconcileInit } from '../reconcile/protocol.ts';
-import type { Logger } from '../types.ts';
+import type { IpAddress, Logger } from '../types.ts';
 import { silentLogger } from './logging.ts';
 import { ORIGIN_KEYS } from './options.ts';
 
@@ -29,6 +29,8 @@ export interface ResolvedOptions {
   readonly watchNodes: 'own' | 'all';
   /** Absent = Services that name no proxy. */
   readonly serviceProxyName: string | undefined;
+  /** Absent = the Node's own. */
+  readonly bindAddress: IpAddress | undefined;
   readonly minSyncPeriodMs: number;
   readonly ignoreOtherProxiers: boolean;
   readonly logger: Logger;
@@ -125,6 +127,17 @@ const schema = v.strictObject(
         v.string('the name of a Node'),
         v.transform((name) => name.trim().toLowerCase()),
         v.regex(/^[^\s/]{1,253}$/, 'the name of a Node'),
+      ),
+    ),
+    bindAddress: v.optional(
+      v.pipe(
+        v.string('an IP address'),
+        v.rawTransform(({ dataset, addIssue, NEVER }) => {
+          const parsed = parseAddress(dataset.value.trim());
+          if (parsed !== undefined) return parsed;
+          addIssue({ message: 'an IP address' });
+          return NEVER;
+        }),
       ),
     ),
     serviceProxyName: v.optional(matching(/^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$/, 'a label value')),
@@ -287,6 +300,7 @@ export function resolveOptions(options: unknown, environment: OptionsEnvironment
     },
     watchNodes: parsed.watchNodes,
     serviceProxyName: serviceProxyNameOf(parsed),
+    bindAddress: parsed.bindAddress === '0.0.0.0' || parsed.bindAddress === '::' ? undefined : parsed.bindAddress,
     minSyncPeriodMs: parsed.minSyncPeriodMs,
     ignoreOtherProxiers: parsed.ignoreOtherProxiers,
     logger: parsed.logger,

@@ -27,6 +27,11 @@ export interface ProxierSettings {
    */
   readonly nodeName?: string;
   /**
+   * This node's primary address, in place of the one its Node object names: what `nodePortAddresses: 'primary'` and the test whether this node
+   * is in loadBalancerSourceRanges go by. Nothing is bound to it; the name is kube-proxy's. Default, and `0.0.0.0` and `::`: the Node's own.
+   */
+  readonly bindAddress?: string;
+  /**
    * Serve only Services labelled `service.kubernetes.io/service-proxy-name` with this value. Default, and the empty string: only
    * Services without that label. Not with `source`, whose sources choose for themselves.
    */
@@ -117,7 +122,7 @@ export interface ProxierSettings {
   readonly conntrack?: ConntrackTuning;
   /**
    * Which Nodes of a cluster are watched. `own` (default): that of this machine. `all`: what is said of other Nodes is known, too: external IPs
-   * that are another Node's address are refused, and endpoints get weights by the labels and zones of their Nodes. It costs about 3 kB a
+   * that are another Node's address are refused, and endpoints get weights by the labels and zones of their Nodes. It costs about 2 kB a
    * Node. Files and own sources deliver the Nodes they have, whatever is said here.
    */
   readonly watchNodes?: 'own' | 'all';
