@@ -263,12 +263,12 @@ export class Batch implements Iterable<Operation> {
   }
 
   /** @internal A copy of the encoded operations, to send to another thread. */
-  records(): Uint8Array {
+  records(): Uint8Array<ArrayBuffer> {
     return this.reader().bytes.slice(0, this.#writer.length);
   }
 
-  /** @internal The batch whose `records` and `size` these are. */
-  static fromRecords(records: Uint8Array, size: number): Batch {
+  /** @internal The batch whose `records` and `size` these are; the records are its own from now on. */
+  static fromRecords(records: Uint8Array<ArrayBuffer>, size: number): Batch {
     const batch = new Batch();
     batch.#writer = RecordWriter.behind(records);
     batch.#size = size;

@@ -27,7 +27,12 @@ export type ReadRequest =
 export type ClientRequest =
   | ReadRequest
   /** `records` and `size` of a batch. */
-  | { readonly kind: 'run'; readonly records: Uint8Array; readonly size: number; readonly options?: BatchOptions };
+  | {
+      readonly kind: 'run';
+      readonly records: Uint8Array<ArrayBuffer>;
+      readonly size: number;
+      readonly options?: BatchOptions;
+    };
 
 /** The field of the request's kind is there, no other. */
 export interface ReadReply extends IpvsReply, IpsetReply, RouteReply, ConntrackReply {

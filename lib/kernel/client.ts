@@ -114,13 +114,18 @@ class HostedClient implements KernelClient {
   async run(batch: Batch, options: RunOptions = {}): Promise<BatchResult> {
     this.#check();
     options.signal?.throwIfAborted();
+    // The one copy on its way: the batch stays the caller's, to be read, added to and run again.
+    const records = batch.records();
     const reply = await abortable(
-      this.#host.call({
-        kind: 'run',
-        records: batch.records(),
-        size: batch.size,
-        ...(options.growSets === undefined ? {} : { options: { growSets: options.growSets } }),
-      }),
+      this.#host.call(
+        {
+          kind: 'run',
+          records,
+          size: batch.size,
+          ...(options.growSets === undefined ? {} : { options: { growSets: options.growSets } }),
+        },
+        [records.buffer],
+      ),
       options.signal,
     );
     if (reply.result === undefined) throw new ProxierError('ERR_WORKER', 'the worker answered without a result');

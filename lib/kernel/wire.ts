@@ -198,10 +198,12 @@ export function scopeOf(number: number): AddressScope {
 
 /** Room that any record fits in: two addresses, two strings of 255 bytes, and the fixed part. */
 const LARGEST_RECORD = 640;
+/** From here on a buffer grows by a quarter instead of doubling. */
+const LARGE_BYTES = 256 * 1024;
 
 /** Appends records to a buffer that grows. A record counts only once `commit` has been called. */
 export class RecordWriter {
-  bytes: Uint8Array;
+  bytes: Uint8Array<ArrayBuffer>;
   view: DataView;
   /** Bytes of committed records. */
   length = 0;
@@ -213,33 +215,39 @@ export class RecordWriter {
     this.view = new DataView(this.bytes.buffer);
   }
 
-  /** A writer that goes on behind records that are there already. */
-  static behind(records: Uint8Array): RecordWriter {
-    const writer = new RecordWriter(records.length + LARGEST_RECORD);
-    writer.bytes.set(records);
+  /** A writer that goes on behind records that are there already, in the same bytes as long as they have room. */
+  static behind(records: Uint8Array<ArrayBuffer>): RecordWriter {
+    const writer = new RecordWriter();
+    writer.#hold(records);
     writer.length = records.length;
     return writer;
   }
 
   /** The committed records of another. */
   append(other: RecordWriter): void {
-    while (this.length + other.length > this.bytes.length) this.#grow();
+    if (this.length + other.length > this.bytes.length) this.#grow(this.length + other.length);
     this.bytes.set(other.bytes.subarray(0, other.length), this.length);
     this.length += other.length;
   }
 
   begin(opcode: number): void {
-    if (this.length + LARGEST_RECORD > this.bytes.length) this.#grow();
+    if (this.length + LARGEST_RECORD > this.bytes.length) this.#grow(this.length + LARGEST_RECORD);
     this.at = this.length + HEADER_BYTES;
     this.bytes[this.length + 2] = opcode;
     this.bytes[this.length + 3] = 0;
   }
 
-  #grow(): void {
-    const grown = new Uint8Array(this.bytes.length * 2);
+  /** Doubling a large buffer would leave half of it empty. */
+  #grow(needed: number): void {
+    const { length } = this.bytes;
+    const grown = new Uint8Array(Math.max(needed, length < LARGE_BYTES ? 2 * length : Math.ceil(length * 1.25)));
     grown.set(this.bytes.subarray(0, this.length));
-    this.bytes = grown;
-    this.view = new DataView(grown.buffer);
+    this.#hold(grown);
+  }
+
+  #hold(bytes: Uint8Array<ArrayBuffer>): void {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   flags(value: number): void {
