@@ -45,6 +45,14 @@ export class Batch implements Iterable<Operation> {
     return this.#size;
   }
 
+  /** Removes all operations. Their memory stays for the next ones: whoever makes batch after batch saves the system fresh memory for each. */
+  clear(): this {
+    this.#writer.length = 0;
+    this.#size = 0;
+    this.#made.clear();
+    return this;
+  }
+
   /**
    * Appends any operation. The methods below are the same by name.
    * @throws InvalidArgumentError with the field; the batch stays as it was.
@@ -262,13 +270,24 @@ export class Batch implements Iterable<Operation> {
     return text;
   }
 
+  /** @internal Length of the encoded operations. */
+  get bytes(): number {
+    return this.#writer.length;
+  }
+
+  /** @internal Copies the encoded operations there. The part of it that they take. */
+  copyTo<B extends ArrayBufferLike>(room: Uint8Array<B>): Uint8Array<B> {
+    room.set(this.#writer.bytes.subarray(0, this.#writer.length));
+    return room.subarray(0, this.#writer.length);
+  }
+
   /** @internal A copy of the encoded operations, to send to another thread. */
   records(): Uint8Array<ArrayBuffer> {
-    return this.reader().bytes.slice(0, this.#writer.length);
+    return this.copyTo(new Uint8Array(this.#writer.length));
   }
 
   /** @internal The batch whose `records` and `size` these are; the records are its own from now on. */
-  static fromRecords(records: Uint8Array<ArrayBuffer>, size: number): Batch {
+  static fromRecords(records: Uint8Array, size: number): Batch {
     const batch = new Batch();
     batch.#writer = RecordWriter.behind(records);
     batch.#size = size;

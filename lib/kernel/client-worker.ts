@@ -26,10 +26,10 @@ export type ReadRequest =
 
 export type ClientRequest =
   | ReadRequest
-  /** `records` and `size` of a batch. */
+  /** `records` and `size` of a batch. Nobody writes to them before the answer. */
   | {
       readonly kind: 'run';
-      readonly records: Uint8Array<ArrayBuffer>;
+      readonly records: Uint8Array;
       readonly size: number;
       readonly options?: BatchOptions;
     };

@@ -203,7 +203,7 @@ const LARGE_BYTES = 256 * 1024;
 
 /** Appends records to a buffer that grows. A record counts only once `commit` has been called. */
 export class RecordWriter {
-  bytes: Uint8Array<ArrayBuffer>;
+  bytes: Uint8Array;
   view: DataView;
   /** Bytes of committed records. */
   length = 0;
@@ -216,7 +216,7 @@ export class RecordWriter {
   }
 
   /** A writer that goes on behind records that are there already, in the same bytes as long as they have room. */
-  static behind(records: Uint8Array<ArrayBuffer>): RecordWriter {
+  static behind(records: Uint8Array): RecordWriter {
     const writer = new RecordWriter();
     writer.#hold(records);
     writer.length = records.length;
@@ -245,7 +245,7 @@ export class RecordWriter {
     this.#hold(grown);
   }
 
-  #hold(bytes: Uint8Array<ArrayBuffer>): void {
+  #hold(bytes: Uint8Array): void {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
