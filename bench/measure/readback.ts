@@ -7,7 +7,7 @@ import { addAll, checked, DESTINATIONS, median, nowMicros, plainServices, type S
 
 const READS = 20;
 const SLOW_READS = 5;
-const WARM_READS = 10;
+const WARM_READS = 40;
 
 export const measurement: Measurement = {
   title: `reading back ${SERVICES} services x ${DESTINATIONS} destinations`,

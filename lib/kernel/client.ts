@@ -97,6 +97,7 @@ class HostedClient implements KernelClient {
     this.ipvs = ipvsClient(
       (request, options) => this.#read(request, options),
       (batch, options) => this.run(batch, options),
+      this.#room,
     );
     this.ipset = new HostedIpset({
       read: (request, options) => this.#read(request, options),

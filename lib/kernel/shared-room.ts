@@ -3,7 +3,7 @@
 /** Below this a message is as quick: what it takes to send one outweighs the copies. */
 const LEAST_BYTES = 4096;
 /** Kept between calls. The few that need more get memory of their own. */
-const MOST_BYTES = 4 * 1024 * 1024;
+export const MOST_BYTES: number = 4 * 1024 * 1024;
 const SMALLEST_ROOM_BYTES = 256 * 1024;
 
 /**
