@@ -14,7 +14,7 @@ import { type RouteClient, routeClient } from './client-route.ts';
 import { type ClientHost, type ClientInit, type ReadReply, type ReadRequest, sessionModule } from './client-worker.ts';
 import { checkNetns, onMainThread } from './netns.ts';
 import type { BatchResult, KernelSession } from './session.ts';
-import { SharedRoom } from './shared-room.ts';
+import { LEAST_BYTES, SharedRoom } from './shared-room.ts';
 
 export interface KernelOptions {
   /** `worker` (default) keeps netlink off the caller's event loop; `inline` blocks it for microseconds an operation. */
@@ -133,7 +133,8 @@ class HostedClient implements KernelClient {
         return this.#host.call({ kind: 'run', records, size, ...runOptions });
       }
       const records = batch.records();
-      return this.#host.call({ kind: 'run', records, size, ...runOptions }, [records.buffer]);
+      const transfer = records.length < LEAST_BYTES ? [] : [records.buffer];
+      return this.#host.call({ kind: 'run', records, size, ...runOptions }, transfer);
     });
   }
 

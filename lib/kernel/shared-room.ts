@@ -1,7 +1,7 @@
 /** Memory that the caller's thread and the worker's both see. What is large crosses in it, instead of through a message. */
 
-/** Below this a message is as quick: what it takes to send one outweighs the copies. */
-const LEAST_BYTES = 4096;
+/** Below this a message is quicker: its copies cost less than to hand memory over. */
+export const LEAST_BYTES: number = 4096;
 /** Kept between calls. The few that need more get memory of their own. */
 export const MOST_BYTES: number = 4 * 1024 * 1024;
 const SMALLEST_ROOM_BYTES = 256 * 1024;
@@ -18,8 +18,11 @@ export class SharedRoom {
    * Calls `use` at once with room for so many bytes; with undefined when they are few or very many, or while another call has it.
    * A call that fails may leave a thread behind that still reads: its memory is never lent again.
    */
-  async lend<T>(bytes: number, use: (room: Uint8Array<SharedArrayBuffer> | undefined) => Promise<T>): Promise<T> {
-    if (this.#lent || bytes < LEAST_BYTES || bytes > MOST_BYTES) return use(undefined);
+  lend<T>(bytes: number, use: (room: Uint8Array<SharedArrayBuffer> | undefined) => Promise<T>): Promise<T> {
+    return this.#lent || bytes < LEAST_BYTES || bytes > MOST_BYTES ? use(undefined) : this.#lend(bytes, use);
+  }
+
+  async #lend<T>(bytes: number, use: (room: Uint8Array<SharedArrayBuffer>) => Promise<T>): Promise<T> {
     const room = this.#take(bytes);
     this.#lent = true;
     try {

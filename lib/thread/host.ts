@@ -3,8 +3,6 @@
 /** What runs on the worker. Made once per worker from the init value; keeps its state between requests. */
 export interface Handler<Request, Reply> {
   handle(request: Request): Reply | Promise<Reply>;
-  /** Buffers within a reply of this handler that change hands instead of being copied. Absent = none. */
-  transferOf?(reply: Reply): readonly ArrayBuffer[];
   /**
    * Releases sockets and the like. Requests may still be running when they took longer than `closeTimeoutMs`: it ends what they wait for.
    * Not called when a worker is killed.

@@ -72,8 +72,7 @@ class LocalHost<Init, Request, Reply> implements InlineHost<Request, Reply> {
   async #call(request: Request): Promise<Reply> {
     const handler = await this.open();
     try {
-      const reply = await handler.handle(request);
-      return structuredClone(reply, { transfer: [...(handler.transferOf?.(reply) ?? [])] });
+      return structuredClone(await handler.handle(request));
     } catch (error) {
       throw fromErrorRecord(toErrorRecord(error));
     }

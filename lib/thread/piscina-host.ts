@@ -1,4 +1,5 @@
 /** A stateful handler on a worker thread: a piscina pool of exactly one, because two workers would be two states. */
+import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { fromErrorRecord, ProxierError } from '../errors.ts';
 import type { Host, HostOptions } from './host.ts';
@@ -46,7 +47,8 @@ class PiscinaHost<Init, Request, Reply> implements Host<Request, Reply> {
     this.#init = init;
     this.#options = options;
     this.#pool = new Piscina({
-      filename: new URL('./worker.js', import.meta.url).href,
+      // A path: of a URL piscina makes one for every task.
+      filename: fileURLToPath(new URL('./worker.js', import.meta.url)),
       name: 'runTask',
       minThreads: 1,
       maxThreads: 1,
@@ -109,7 +111,9 @@ class PiscinaHost<Init, Request, Reply> implements Host<Request, Reply> {
   async #run(task: WorkerTask<Init, Request>, transfer: readonly ArrayBuffer[] = []): Promise<WorkerAnswer<Reply>> {
     try {
       // Never with a signal: aborting a running task terminates the worker and with it the state.
-      return await this.#pool.run(task, { transferList: [...transfer] });
+      return await (transfer.length === 0
+        ? this.#pool.run(task)
+        : this.#pool.run(task, { transferList: [...transfer] }));
     } catch (cause) {
       if (this.#closing !== undefined) throw closedError();
       const reason = cause instanceof Error ? cause.message : String(cause);
