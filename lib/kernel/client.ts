@@ -132,7 +132,7 @@ class HostedClient implements KernelClient {
         const records = batch.copyTo(room);
         return this.#host.call({ kind: 'run', records, size, ...runOptions });
       }
-      const records = batch.records();
+      const records = batch.copyTo(new Uint8Array(batch.bytes));
       const transfer = records.length < LEAST_BYTES ? [] : [records.buffer];
       return this.#host.call({ kind: 'run', records, size, ...runOptions }, transfer);
     });

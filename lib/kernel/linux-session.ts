@@ -21,7 +21,7 @@ import type {
   VirtualServiceWithDestinations,
 } from '../types.ts';
 import { Batch } from './batch.ts';
-import { BatchRun, type Ran, type RunRecords } from './batch-run.ts';
+import { BatchRun } from './batch-run.ts';
 import { DumpCode, DumpKind, loadAddon, type NativeDump, type NativeSession, RunCode } from './binding.ts';
 import { readEntryState, readSetState } from './decode.ts';
 import { readConnection } from './decode-conntrack.ts';
@@ -34,6 +34,7 @@ import { onMainThread } from './netns.ts';
 import { type DumpName, dumpError, RecordCursor, sliceBuffer } from './record-cursor.ts';
 import { type RemoveConnectionsOptions, type RemovedConnections, removeConnections } from './remove-connections.ts';
 import { KernelMonitor, type RouteDumps, readAddresses, readLinks, readLocalRoutes } from './route-reads.ts';
+import type { Ran, RunRecords } from './run-round.ts';
 import type { BatchOptions, BatchResult, Cursor, KernelSession, Monitor } from './session.ts';
 import { type RecordReader, RecordWriter } from './wire.ts';
 
