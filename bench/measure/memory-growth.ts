@@ -10,7 +10,7 @@ const LONG_OPERATIONS = 10_000_000;
 const MEBIBYTE = 1 << 20;
 
 export const measurement: Measurement = {
-  title: 'a million operations, ten million with --long, in batches of 10,000',
+  title: 'a million operations (kernel-long: ten million), in batches of 10,000',
   absolute: true,
   series: [
     { field: 'growth', title: 'resident set, growth from the middle to the end', unit: 'MiB' },
