@@ -5,6 +5,7 @@ import { Reconciler } from '../../lib/reconcile/reconciler.ts';
 import { kernelEffects } from '../../lib/reconcile/worker-module.ts';
 import { EndpointBit, type ObjectRecord } from '../../lib/records.ts';
 import { FakeIptables, FakeKernel, FakeSysctls } from '../../lib/testing/index.ts';
+import { defaultInit } from '../../test/harness/reconcile-init.ts';
 import type { Measurement, Modes } from '../measurement.ts';
 import { DESTINATIONS, nowMicros, pod, type Sample, SERVICES, vip } from '../workload.ts';
 
@@ -59,20 +60,7 @@ function records(): ObjectRecord[] {
   return list;
 }
 
-const init = {
-  nodeName: 'bench',
-  families: ['IPv4'],
-  scheduler: 'rr',
-  masqueradeAll: false,
-  masqueradeBit: 14,
-  detectLocal: { mode: 'ClusterCIDR', cidrs: ['10.244.0.0/16'] },
-  nodePortAddresses: [],
-  syncPeriodMs: 30_000,
-  drainTimeoutMs: 900_000,
-  takeOver: false,
-  iptables: 'auto',
-  applySysctls: true,
-} as const satisfies ReconcileInit;
+const init: ReconcileInit = { ...defaultInit, nodeName: 'bench', drainTimeoutMs: 900_000 };
 
 /** The first sync, from the records to the last answer; static part (sets, link, rules) before the clock starts. */
 async function sync(effects: ReconcileEffects = kernelEffects(init)): Promise<Sample> {

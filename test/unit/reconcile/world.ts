@@ -15,27 +15,13 @@ import { FakeSysctls } from '../../../lib/testing/fake-sysctls.ts';
 import type { InlineHost } from '../../../lib/thread/inline-host.ts';
 import { openInlineHost } from '../../../lib/thread/inline-host.ts';
 import type { IpAddress, Protocol } from '../../../lib/types.ts';
+import { defaultInit } from '../../harness/reconcile-init.ts';
 
 export function ip(text: string): IpAddress {
   const address = parseAddress(text);
   if (address === undefined) throw new RangeError(text);
   return address;
 }
-
-export const defaultInit: ReconcileInit = {
-  nodeName: 'n1',
-  families: ['IPv4'],
-  scheduler: 'rr',
-  masqueradeAll: false,
-  masqueradeBit: 14,
-  detectLocal: { mode: 'ClusterCIDR', cidrs: ['10.244.0.0/16'] },
-  nodePortAddresses: [],
-  syncPeriodMs: 30_000,
-  drainTimeoutMs: 60_000,
-  takeOver: false,
-  iptables: 'auto',
-  applySysctls: true,
-};
 
 /** The hand of somebody else: a virtual service with a destination that nobody asked us for. */
 export function foreignService(kernel: FakeKernel, address: string, port: number, protocol: Protocol = 'tcp'): void {
