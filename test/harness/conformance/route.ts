@@ -139,10 +139,13 @@ export function routeCases(bed: () => Bed): void {
       .addLocalRoute(via('fd99::', 64))
       .addLocalRoute(via('fd99::', 64))
       .addLocalRoute(via('fd98::', 64, { source: ip('fd97::1') }))
-      .addLocalRoute(via('fd98::', 64, { link: 'cf0' }));
+      .addLocalRoute(via('fd98::', 64, { link: 'cf0' }))
+      .addAddress(on('cf0', 'fe80::9', 128))
+      .addLocalRoute(via('fd98::', 64, { source: ip('fe80::9') }));
     check(session, batch, [
       ...['ENODEV', 'applied', 'applied', 'applied', 'applied', 'applied', 'applied', 'EINVAL', 'applied'],
       ...['applied', 'applied', 'applied', 'applied', 'applied', 'applied', 'applied', 'EINVAL', 'ENETDOWN'],
+      ...['applied', 'EINVAL'],
     ]);
     assert.deepEqual(routes().sort(), [
       '10.97.0.1/32 cf0 177 -',
@@ -155,7 +158,10 @@ export function routeCases(bed: () => Bed): void {
     const kernels = readAll(session.localRoutes()).filter(({ link, protocol }) => link === 'cf0' && protocol === 2);
     assert.deepEqual(
       kernels.map(({ address, prefixLength, source }) => [address, prefixLength, source]),
-      [['10.97.0.1', 32, '10.97.0.1']],
+      [
+        ['10.97.0.1', 32, '10.97.0.1'],
+        ['fe80::9', 128, undefined],
+      ],
     );
     allApplied(session, new Batch().removeAddress('cf0', ip('10.97.0.1'), 32));
     assert.equal(routes().length, 5, 'those on a link go with its last IPv4 address');

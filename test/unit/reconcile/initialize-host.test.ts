@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initializeHost } from '../../../lib/reconcile/initialize-host.ts';
 import { FakeKernel, FakeSysctls } from '../../../lib/testing/index.ts';
-import { defaultInit } from './world.ts';
+import { defaultInit } from '../../harness/default-init.ts';
 
 const init = { ...defaultInit, strictARP: true, ipvsTimeouts: { tcpSeconds: 0, tcpFinSeconds: 30, udpSeconds: 0 } };
 
