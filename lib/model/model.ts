@@ -6,6 +6,7 @@ import { familyOf } from '../address.ts';
 import type { NodeBody, ObjectKey, ObjectRecord, RecordKind, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { mergeEndpoints } from './endpoints.ts';
+import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
 import { type Change, RecordStore } from './record-store.ts';
 import { type ServicePort, type ServicePortRef, servicePortId } from './service-port.ts';
 import { type NodePlace, selectEndpoints } from './topology.ts';
@@ -123,6 +124,26 @@ export class Model {
       body,
       endpoints: selectEndpoints(endpoints, this.#place()),
     };
+  }
+
+  /** All service ports as they stand, sorted by id. */
+  servicePorts(): readonly ServicePort[] {
+    const ports = new Map<string, ServicePort>();
+    for (const [service, { ports: bodies }] of this.#services.entries()) {
+      for (const { name: portName, protocol } of bodies) {
+        for (const family of this.#families) {
+          const id = servicePortId(family, service, portName, protocol);
+          const port = ports.has(id) ? undefined : this.servicePort({ id, family, service, portName, protocol });
+          if (port !== undefined) ports.set(id, port);
+        }
+      }
+    }
+    return [...ports.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** Every endpoint of a service port, used or not, and why. Not for a hot path: it looks at all slices of the Service anew. */
+  explain(ref: ServicePortRef): readonly EndpointVerdict[] {
+    return explainEndpoints(this.#slicesByService.get(ref.service) ?? noSlices, ref, this.#place());
   }
 
   #place(): NodePlace {

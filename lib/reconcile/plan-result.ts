@@ -41,6 +41,7 @@ export function planResult(input: PlanInput): PlanResult {
     }),
     sysctls: input.sysctls,
     warnings: [...input.warnings, ...warnings],
+    explanations: planner.explain(),
   };
 }
 

@@ -10,6 +10,7 @@ interface PlanFlags extends ProxierFlags {
   readonly fromEmpty?: true;
   readonly json?: true;
   readonly timeout?: number;
+  readonly endpoints: boolean;
 }
 
 export function addPlanCommand(program: Command, terminal: Terminal, exit: (code: number) => void): void {
@@ -17,13 +18,15 @@ export function addPlanCommand(program: Command, terminal: Terminal, exit: (code
     .description('show what run would write, in the notation of ipvsadm, ipset, ip and iptables; writes nothing')
     .option('--from-empty', 'as if the kernel held nothing; needs no privileges')
     .option('--timeout <duration>', 'the longest wait for the first lists (default: 30s)', duration)
+    .option('--no-endpoints', 'leave out which frontends there are, and why each endpoint is used or not')
     .option('--json', 'as JSON')
     .action(async (flags: PlanFlags) => {
       const { Proxier } = await import('../../proxier/proxier.ts');
       const logger = createLogger(terminal, { format: flags.logFormat, verbose: flags.verbose === true });
       const proxier = new Proxier({ ...(await proxierOptions(flags, terminal)), logger });
       const against = flags.fromEmpty === true ? 'empty' : 'kernel';
-      const plan = await proxier.plan(against, flags.timeout === undefined ? {} : { timeoutMs: flags.timeout });
+      const whole = await proxier.plan(against, flags.timeout === undefined ? {} : { timeoutMs: flags.timeout });
+      const plan = flags.endpoints ? whole : { ...whole, explanations: [] };
       terminal.out(flags.json === true ? `${JSON.stringify(plan, undefined, 2)}\n` : formatPlan(plan));
       exit(ExitCode.ok);
     });
