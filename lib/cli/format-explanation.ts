@@ -27,9 +27,10 @@ function nameOf({ address, port }: Endpoint): string {
 }
 
 function said(endpoint: Endpoint): string {
+  const weight = endpoint.weight === 1 ? [] : [`weight ${endpoint.weight}`];
   const verdicts = (['cluster', 'local'] as const).flatMap((list) => {
     const verdict = endpoint[list];
     return verdict === undefined ? [] : [`${list} ${verdict.isIn ? 'in' : 'out'} (${verdict.why})`];
   });
-  return verdicts.length > 0 ? verdicts.join(', ') : 'no frontend of it is served here';
+  return verdicts.length > 0 ? [...verdicts, ...weight].join(', ') : 'no frontend of it is served here';
 }

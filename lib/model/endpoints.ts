@@ -8,6 +8,8 @@ export interface Endpoint {
   readonly port: number;
   /** Bits of {@link EndpointBit}. */
   readonly conditions: number;
+  /** 0 to 65535: 0 = no new connections. */
+  readonly weight: number;
   /** Names of zones the endpoint is meant for; empty = no hint. */
   readonly zoneHints: readonly string[];
   /** Names of nodes the endpoint is meant for; empty = no hint. */
@@ -31,7 +33,7 @@ export function isLocal(endpoint: Endpoint): boolean {
 
 /**
  * Which of two entries with the same `address:port` counts. One that is not terminating beats one that is (an address reused by a
- * new pod beats the old one), then ready, then serving. Equals: the one met first.
+ * new pod beats the old one), then ready, then serving. Equals: the one met first. Weight and hints are those of the one that counts.
  */
 export function standing(conditions: number): number {
   const alive = (conditions & EndpointBit.terminating) === 0 ? 4 : 0;
@@ -72,6 +74,7 @@ function addEndpoints(byId: Map<string, Endpoint>, slice: SliceBody, port: numbe
       address,
       port,
       conditions,
+      weight: slice.weights?.[index] ?? 1,
       zoneHints: slice.zoneHints?.[index] ?? noHints,
       nodeHints: slice.nodeHints?.[index] ?? noHints,
     });

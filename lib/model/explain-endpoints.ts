@@ -20,6 +20,8 @@ export interface EndpointVerdict {
   readonly port: number;
   /** `namespace/name` of the EndpointSlice. */
   readonly slice: ObjectKey;
+  /** 0 = no new connections. */
+  readonly weight: number;
   /** For traffic of policy Cluster. */
   readonly cluster: Verdict;
   /** For traffic of policy Local. */
@@ -44,17 +46,17 @@ export function explainEndpoints(
   const reasons = new Reasons(mergeEndpoints(slices, family, portName, protocol), place);
   return candidates.map((candidate) => {
     const { slice, endpoint } = candidate;
-    const { address, port } = endpoint;
+    const { address, port, weight } = endpoint;
     const winner = winners.get(idOf(endpoint));
     if (port === 0 || winner === undefined) {
       const verdict = out(`port name does not match: ${portsOf(slices.get(slice))}, the Service's is ${named(ref)}`);
-      return { address, port, slice, cluster: verdict, local: verdict };
+      return { address, port, slice, weight, cluster: verdict, local: verdict };
     }
     if (winner !== candidate) {
       const verdict = out(replaced(endpoint, winner, slice));
-      return { address, port, slice, cluster: verdict, local: verdict };
+      return { address, port, slice, weight, cluster: verdict, local: verdict };
     }
-    return { address, port, slice, cluster: reasons.cluster(endpoint), local: reasons.local(endpoint) };
+    return { address, port, slice, weight, cluster: reasons.cluster(endpoint), local: reasons.local(endpoint) };
   });
 }
 
@@ -68,6 +70,7 @@ function candidatesOf(slice: ObjectKey, body: SliceBody, ref: ServicePortRef): C
         address,
         port,
         conditions: body.conditions[index] ?? 0,
+        weight: body.weights?.[index] ?? 1,
         zoneHints: body.zoneHints?.[index] ?? [],
         nodeHints: body.nodeHints?.[index] ?? [],
       },

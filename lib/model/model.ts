@@ -7,6 +7,7 @@ import type { NodeBody, ObjectKey, ObjectRecord, RecordKind, ServiceBody, SliceB
 import type { IpAddress, IpFamily } from '../types.ts';
 import { mergeEndpoints } from './endpoints.ts';
 import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
+import { MultiMap } from './multi-map.ts';
 import { type Change, RecordStore } from './record-store.ts';
 import { type ServicePort, type ServicePortRef, servicePortId } from './service-port.ts';
 import { type NodePlace, selectEndpoints } from './topology.ts';
@@ -25,6 +26,7 @@ export interface ModelWarning {
 }
 
 const noSlices: ReadonlyMap<ObjectKey, SliceBody> = new Map();
+const noAddresses: ReadonlySet<IpAddress> = new Set();
 
 export class Model {
   readonly #families: readonly IpFamily[];
@@ -38,7 +40,13 @@ export class Model {
   readonly #hinted = new Set<ObjectKey>();
   /** Services with a node port: what a change of the node's addresses touches. */
   readonly #withNodePort = new Set<ObjectKey>();
-  readonly #interfaceAddresses = new Map<IpFamily, readonly IpAddress[]>();
+  /** Services with source ranges for a load balancer IP: what a change of the node's primary address touches. */
+  readonly #withRanges = new Set<ObjectKey>();
+  /** External and load balancer IPs → the Services that have them: what it touches that a node gets or loses an address. */
+  readonly #servicesByVip = new MultiMap<IpAddress, ObjectKey>();
+  /** Names of the other Nodes by address. */
+  readonly #nodesByAddress = new MultiMap<IpAddress, ObjectKey>();
+  readonly #interfaceAddresses = new Map<IpFamily, ReadonlySet<IpAddress>>();
   #self: NodeBody | undefined;
   #dirty = new Map<string, ServicePortRef>();
   readonly #rivals = new Map<string, string>();
@@ -55,8 +63,15 @@ export class Model {
   }
 
   /** Addresses on the interfaces of this node (behaviour.md 2.4), sorted by text. */
-  nodeAddresses(family: IpFamily): readonly IpAddress[] {
-    return this.#interfaceAddresses.get(family) ?? [];
+  nodeAddresses(family: IpFamily): ReadonlySet<IpAddress> {
+    return this.#interfaceAddresses.get(family) ?? noAddresses;
+  }
+
+  /** Name of another Node that has this address, the lowest of several; undefined = none that is known. */
+  otherNodeWith(address: IpAddress): ObjectKey | undefined {
+    let lowest: ObjectKey | undefined;
+    for (const name of this.#nodesByAddress.get(address)) if (lowest === undefined || name < lowest) lowest = name;
+    return lowest;
   }
 
   apply(record: ObjectRecord): void {
@@ -155,8 +170,11 @@ export class Model {
     for (const body of [change.before, change.after]) {
       if (body !== undefined) this.#touch(change.key, body, this.#families, () => true);
     }
-    if (change.after?.ports.some(({ nodePort }) => nodePort !== 0)) this.#withNodePort.add(change.key);
-    else this.#withNodePort.delete(change.key);
+    const { key, before, after } = change;
+    mark(this.#withNodePort, key, after?.ports.some(({ nodePort }) => nodePort !== 0) ?? false);
+    mark(this.#withRanges, key, after?.hasSourceRanges === true && after.loadBalancerIPs.length > 0);
+    for (const vip of vipsOf(before)) this.#servicesByVip.delete(vip, key);
+    for (const vip of vipsOf(after)) this.#servicesByVip.add(vip, key);
   }
 
   /** A slice may move to another Service: the old one loses it, the new one gains it. */
@@ -195,27 +213,52 @@ export class Model {
   }
 
   #nodeChanged(change: Change<NodeBody> | undefined): void {
-    if (change === undefined || !(change.before?.self || change.after?.self)) return;
+    if (change === undefined) return;
+    this.#otherNodeChanged(change);
+    if (!(change.before?.self || change.after?.self)) return;
     const before = this.#self;
     this.#self = change.after?.self ? change.after : undefined;
     if ((before?.zone ?? '') !== (this.#self?.zone ?? '')) {
       for (const service of this.#hinted) this.#touchService(service, this.#families, () => true);
     }
     const moved = this.#families.filter((family) => primaryOf(before, family) !== primaryOf(this.#self, family));
-    if (moved.length > 0) this.#touchNodePorts(moved);
+    if (moved.length === 0) return;
+    this.#touchNodePorts(moved);
+    for (const service of this.#withRanges) this.#touchService(service, moved, () => true);
   }
 
+  /** A VIP that is the address of another Node is not served. */
+  #otherNodeChanged({ key, before, after }: Change<NodeBody>): void {
+    const lost = before === undefined || before.self ? [] : before.addresses;
+    const has = after === undefined || after.self ? [] : after.addresses;
+    for (const address of lost) this.#nodesByAddress.delete(address, key);
+    for (const address of has) this.#nodesByAddress.add(address, key);
+    for (const address of lost) if (!has.includes(address)) this.#touchVip(address);
+    for (const address of has) if (!lost.includes(address)) this.#touchVip(address);
+  }
+
+  /** A VIP that is on an interface of this node is not bound. */
   #nodeAddressesChanged(): void {
     const all = new Set<IpAddress>();
     for (const [, { addresses }] of this.#nodeAddresses.entries()) for (const address of addresses) all.add(address);
     const sorted = [...all].sort();
     const moved = this.#families.filter((family) => {
       const before = this.nodeAddresses(family);
-      const after = sorted.filter((address) => familyOf(address) === family);
+      const after = new Set(sorted.filter((address) => familyOf(address) === family));
       this.#interfaceAddresses.set(family, after);
-      return before.length !== after.length || before.some((address, index) => address !== after[index]);
+      const changed = sorted.filter((address) => after.has(address) && !before.has(address));
+      for (const address of before) if (!after.has(address)) changed.push(address);
+      for (const address of changed) this.#touchVip(address);
+      return changed.length > 0;
     });
     if (moved.length > 0) this.#touchNodePorts(moved);
+  }
+
+  #touchVip(address: IpAddress): void {
+    if (!this.#families.includes(familyOf(address))) return;
+    for (const service of this.#servicesByVip.get(address)) {
+      this.#touchService(service, [familyOf(address)], () => true);
+    }
   }
 
   #touchNodePorts(families: readonly IpFamily[]): void {
@@ -259,13 +302,22 @@ export class Model {
   }
 }
 
+function mark(keys: Set<ObjectKey>, key: ObjectKey, isMember: boolean): void {
+  if (isMember) keys.add(key);
+  else keys.delete(key);
+}
+
+function vipsOf(body: ServiceBody | undefined): readonly IpAddress[] {
+  return body === undefined ? [] : [...body.externalIPs, ...body.loadBalancerIPs];
+}
+
 type PortTest = (name: string, protocol: ServicePortRef['protocol'], nodePort: number) => boolean;
 
 function clusterIpOf(body: ServiceBody, family: IpFamily): IpAddress | undefined {
   return body.clusterIPs.find((address) => familyOf(address) === family);
 }
 
-/** The address `nodePortAddresses: primary` stands for (behaviour.md 1.6). */
+/** The node's own IP (behaviour.md 1.6): what `nodePortAddresses: primary` stands for, and what source ranges have to contain. */
 export function primaryOf(node: NodeBody | undefined, family: IpFamily): IpAddress | undefined {
   return node?.addresses.find((address) => familyOf(address) === family);
 }

@@ -54,6 +54,8 @@ export class DesiredState implements KernelState {
   readonly #services = new Map<ServiceId, ServiceNode>();
   readonly #claims = new Map<ServiceId, Claim[]>();
   readonly #claimants = new Map<ServicePortId, Claimant>();
+  readonly #outFilters = new Set<ServiceId>();
+  #changedOutFilters = new Set<ServiceId>();
   #dirty: DirtyObjects = noDirtyObjects();
 
   constructor(families: readonly IpFamily[]) {
@@ -71,6 +73,18 @@ export class DesiredState implements KernelState {
     const dirty = this.#dirty;
     this.#dirty = noDirtyObjects();
     return dirty;
+  }
+
+  /** Virtual services that need a rule in KUBE-IPVS-OUT-FILTER: the kernel object is iptables', not one of the state's. */
+  get outFilters(): ReadonlySet<ServiceId> {
+    return this.#outFilters;
+  }
+
+  /** Those that came to need one, or ceased to, since the last call. */
+  takeOutFilters(): ReadonlySet<ServiceId> {
+    const changed = this.#changedOutFilters;
+    this.#changedOutFilters = new Set();
+    return changed;
   }
 
   /** Who wants this virtual service, the winner first. */
@@ -92,9 +106,11 @@ export class DesiredState implements KernelState {
     this.#claim(touched, id, next);
     for (const party of parties) {
       const wanted = this.#claimants.get(party)?.wanted;
-      this.#settleEntries(party, party === id ? (prior?.wanted.entries ?? []) : [], wanted?.entries ?? []);
+      const gone = party === id ? prior?.wanted : undefined;
+      this.#settleEntries(party, gone?.entries ?? [], wanted?.entries ?? []);
+      this.#settleAddresses(party, gone, wanted);
     }
-    this.#settleAddresses(id, prior?.wanted.addresses ?? [], next?.wanted.addresses ?? []);
+    this.#settleOutFilters(touched);
     return parties;
   }
 
@@ -116,11 +132,15 @@ export class DesiredState implements KernelState {
   }
 
   #claim(touched: ReadonlySet<ServiceId>, id: ServicePortId, next: Claimant | undefined): void {
+    const mine = new Map<ServiceId, Claim[]>();
+    for (const claim of next?.wanted.virtualServices.map((wanted) => ({ by: next, wanted })) ?? []) {
+      const claims = mine.get(claim.wanted.id);
+      if (claims === undefined) mine.set(claim.wanted.id, [claim]);
+      else claims.push(claim);
+    }
     for (const service of touched) {
-      const others = (this.#claims.get(service) ?? []).filter(({ by }) => by.id !== id);
-      const wanted = next?.wanted.virtualServices.filter((candidate) => candidate.id === service) ?? [];
-      const claims = others.concat(next === undefined ? [] : wanted.map((mine) => ({ by: next, wanted: mine })));
-      claims.sort(compareClaims);
+      const others = this.#claims.get(service)?.filter(({ by }) => by.id !== id) ?? [];
+      const claims = others.concat(mine.get(service) ?? []).sort(compareClaims);
       const winner = claims[0];
       this.#dirty.services.add(service);
       if (winner === undefined) {
@@ -136,8 +156,8 @@ export class DesiredState implements KernelState {
   /** Takes the entries that are due now, then lets go of the rest: one that stays is never seen to go. */
   #settleEntries(id: ServicePortId, prior: readonly WantedEntry[], next: readonly WantedEntry[]): void {
     const kept = new Set<string>();
-    for (const { set, entry, follows } of next) {
-      if (follows !== undefined && !follows.some((service) => this.#claims.get(service)?.[0]?.by.id === id)) continue;
+    for (const { set, entry, follows, kind } of next) {
+      if (follows !== undefined && !follows.some((service) => this.#hasWon(service, id, kind))) continue;
       kept.add(`${set} ${entry}`);
       if (this.sets.get(set)?.acquire(entry, id)) addDirtyEntry(this.#dirty, set, entry);
     }
@@ -149,18 +169,46 @@ export class DesiredState implements KernelState {
     }
   }
 
-  /** KUBE-IPVS-IPS lists the bound addresses, no more and no fewer. */
-  #settleAddresses(id: ServicePortId, prior: readonly IpAddress[], next: readonly IpAddress[]): void {
-    for (const address of next) {
-      if (this.addresses.acquire(address, id)) this.#dirty.addresses.add(address);
-      const set = boundSetOf(address);
-      if (this.sets.get(set)?.acquire(address, id)) addDirtyEntry(this.#dirty, set, address);
+  /** KUBE-IPVS-IPS lists the bound addresses, no more and no fewer. An address is bound for those who are served on it. */
+  #settleAddresses(id: ServicePortId, prior: WantedPort | undefined, next: WantedPort | undefined): void {
+    const due = new Set<IpAddress>();
+    for (const { id: service, kind, service: wanted } of next?.virtualServices ?? []) {
+      if (kind !== 'node-port' && this.#hasWon(service, id, kind)) due.add(wanted.key.address);
     }
-    for (const address of prior) {
-      if (next.includes(address)) continue;
-      if (this.addresses.release(address, id)) this.#dirty.addresses.add(address);
-      const set = boundSetOf(address);
-      if (this.sets.get(set)?.release(address, id)) addDirtyEntry(this.#dirty, set, address);
+    for (const address of next?.addresses ?? []) if (due.has(address)) this.#acquireAddress(address, id);
+    for (const { addresses } of [prior, next].filter((side) => side !== undefined)) {
+      for (const address of addresses) {
+        if (!due.has(address) || !next?.addresses.includes(address)) this.#releaseAddress(address, id);
+      }
     }
+  }
+
+  #acquireAddress(address: IpAddress, id: ServicePortId): void {
+    if (this.addresses.acquire(address, id)) this.#dirty.addresses.add(address);
+    const set = boundSetOf(address);
+    if (this.sets.get(set)?.acquire(address, id)) addDirtyEntry(this.#dirty, set, address);
+  }
+
+  #releaseAddress(address: IpAddress, id: ServicePortId): void {
+    if (this.addresses.release(address, id)) this.#dirty.addresses.add(address);
+    const set = boundSetOf(address);
+    if (this.sets.get(set)?.release(address, id)) addDirtyEntry(this.#dirty, set, address);
+  }
+
+  #settleOutFilters(services: Iterable<ServiceId>): void {
+    for (const service of services) {
+      const winner = this.#claims.get(service)?.[0];
+      const isDue = winner?.wanted.kind === 'load-balancer' && winner.by.wanted.outFilters.includes(service);
+      if (isDue === this.#outFilters.has(service)) continue;
+      this.#changedOutFilters.add(service);
+      if (isDue) this.#outFilters.add(service);
+      else this.#outFilters.delete(service);
+    }
+  }
+
+  /** As that kind of frontend. */
+  #hasWon(service: ServiceId, id: ServicePortId, kind: FrontendKind | undefined): boolean {
+    const winner = this.#claims.get(service)?.[0];
+    return winner?.by.id === id && (kind === undefined || winner.wanted.kind === kind);
   }
 }

@@ -4,7 +4,7 @@ import type { EndpointVerdict, Verdict } from '../model/explain-endpoints.ts';
 import type { ServicePort } from '../model/service-port.ts';
 import type { ObjectKey } from '../records.ts';
 import type { IpAddress } from '../types.ts';
-import { type ServiceId, serviceId } from './state.ts';
+import { type ServiceId, type ServiceNode, serviceId } from './state.ts';
 import type { FrontendKind, ServicePortId, WantedPort, WantedService } from './wanted.ts';
 
 export interface PortExplanation {
@@ -20,9 +20,11 @@ export interface FrontendExplanation {
   readonly kind: FrontendKind;
   /** `tcp 10.96.0.10:80`; the address of a node port that no address of this node was chosen for is `*`. */
   readonly service: ServiceId;
-  /** Which endpoints it leads to; `none`: it has no virtual service, or nowhere to lead to because the policy is Local. */
+  /** There is a virtual service, made for this frontend and no other. */
+  readonly isServed: boolean;
+  /** Which endpoints it leads to; `none`: it is not served, or leads nowhere because the policy is Local. */
   readonly list: 'cluster' | 'local' | 'none';
-  /** In words: the policy that counts, or why there is no virtual service. */
+  /** In words: the policy that counts, or why it is not served. */
   readonly why: string;
 }
 
@@ -32,14 +34,16 @@ export interface EndpointExplanation {
   /** The endpoint's own port; 0 = its slice has no port of this name and protocol. */
   readonly port: number;
   readonly slice: ObjectKey;
+  /** 0 = no new connections. */
+  readonly weight: number;
   readonly cluster?: Verdict;
   readonly local?: Verdict;
 }
 
 export interface ExplainContext {
   readonly externalLocalFallback: 'cluster' | 'none';
-  /** Which service port a virtual service is made for, where several want it. */
-  winnerOf(service: ServiceId): ServicePortId | undefined;
+  /** What is made for those that want a virtual service, one of them. */
+  winnerOf(service: ServiceId): { readonly port: ServicePortId; readonly wanted: ServiceNode } | undefined;
 }
 
 export function explainPort(
@@ -67,10 +71,11 @@ export function explainPort(
 function explainServed(port: ServicePort, wanted: WantedService, context: ExplainContext): FrontendExplanation {
   const { kind, id: service } = wanted;
   const winner = context.winnerOf(service);
-  if (winner !== undefined && winner !== port.id) {
-    return { kind, service, list: 'none', why: `served for ${winner}, which comes first` };
+  if (winner !== undefined && winner.wanted !== wanted) {
+    const winning = winner.port === port.id ? 'another frontend of this service port' : winner.port;
+    return { kind, service, isServed: false, list: 'none', why: `served for ${winning}, which comes first` };
   }
-  return { kind, service, ...(kind === 'cluster-ip' ? internal(port) : external(port, context)) };
+  return { kind, service, isServed: true, ...(kind === 'cluster-ip' ? internal(port) : external(port, context)) };
 }
 
 function internal({ body, endpoints }: ServicePort): Pick<FrontendExplanation, 'list' | 'why'> {
@@ -101,14 +106,14 @@ function unserved(port: ServicePort, wanted: WantedPort): FrontendExplanation[] 
     for (const address of addresses) {
       if (familyOf(address) !== family) continue;
       const service = serviceId({ protocol, address, port: port.port });
-      if (!made.has(service)) asked.push({ kind, service, list: 'none', why });
+      if (!made.has(service)) asked.push({ kind, service, isServed: false, list: 'none', why });
     }
   };
-  ask('load-balancer', body.loadBalancerIPs, 'not served, see the warnings');
-  ask('external-ip', body.externalIPs, 'not served, see the warnings');
+  ask('load-balancer', body.loadBalancerIPs, 'the warnings say why');
+  ask('external-ip', body.externalIPs, 'the warnings say why');
   if (port.nodePort !== 0 && !wanted.virtualServices.some(({ kind }) => kind === 'node-port')) {
     const why = 'no address of this node is there for node ports';
-    asked.push({ kind: 'node-port', service: `${protocol} *:${port.nodePort}`, list: 'none', why });
+    asked.push({ kind: 'node-port', service: `${protocol} *:${port.nodePort}`, isServed: false, list: 'none', why });
   }
   return asked;
 }

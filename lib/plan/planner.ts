@@ -1,5 +1,5 @@
 /** Records in, desired kernel state out: the pure half of the worker. */
-import { type Cidr, cidrContains, parseAddress, parseCidr } from '../address.ts';
+import { type Cidr, cidrContains, familyOf, parseAddress, parseCidr } from '../address.ts';
 import { Model, primaryOf } from '../model/model.ts';
 import type { ServicePortRef } from '../model/service-port.ts';
 import type { NodeBody, ObjectKey, RecordMessage } from '../records.ts';
@@ -47,6 +47,8 @@ export class Planner {
   readonly #desired: DesiredState;
   readonly #ports = new Map<ServicePortId, WantedPort>();
   readonly #nodePortCidrs: readonly Cidr[];
+  /** Undefined = any. */
+  readonly #allowedExternalIPs: readonly Cidr[] | undefined;
   /** Per family: the service ports of each Service and the sum of their hashes. */
   readonly #serviceSums = new Map<IpFamily, Map<ObjectKey, PortSum>>();
   readonly #familyHashes = new Map<IpFamily, number>();
@@ -57,11 +59,9 @@ export class Planner {
     this.#options = options;
     this.#model = new Model(options);
     this.#desired = new DesiredState(options.families);
-    const { nodePortAddresses } = options;
-    this.#nodePortCidrs =
-      nodePortAddresses === 'primary'
-        ? []
-        : nodePortAddresses.map(parseCidr).filter((cidr): cidr is Cidr => cidr !== undefined);
+    const { nodePortAddresses, allowedExternalIPs } = options;
+    this.#nodePortCidrs = nodePortAddresses === 'primary' ? [] : cidrsOf(nodePortAddresses);
+    this.#allowedExternalIPs = allowedExternalIPs === 'any' ? undefined : cidrsOf(allowedExternalIPs);
   }
 
   /** What the records ask of this node, as of the last {@link project}. All sets are there, empty ones too. */
@@ -124,7 +124,11 @@ export class Planner {
   explain(): readonly PortExplanation[] {
     const context: ExplainContext = {
       externalLocalFallback: this.#options.externalLocalFallback,
-      winnerOf: (service) => this.#desired.claimantsOf(service)[0],
+      winnerOf: (service) => {
+        const port = this.#desired.claimantsOf(service)[0];
+        const wanted = this.#desired.services.get(service);
+        return port === undefined || wanted === undefined ? undefined : { port, wanted };
+      },
     };
     return this.#model.servicePorts().flatMap((port) => {
       const wanted = this.#ports.get(port.id);
@@ -191,8 +195,15 @@ export class Planner {
 
   #context(): FrontendContext {
     const known = new Map<IpFamily, readonly IpAddress[]>();
+    const { scheduler, externalLocalFallback, sourceRangesOfOtherFamily } = this.#options;
     return {
-      scheduler: this.#options.scheduler,
+      scheduler,
+      externalLocalFallback,
+      sourceRangesOfOtherFamily,
+      isInterfaceAddress: (address) => this.#model.nodeAddresses(familyOf(address)).has(address),
+      otherNodeWith: (address) => this.#model.otherNodeWith(address),
+      isAllowedExternalIP: (address) => this.#allowedExternalIPs?.some((cidr) => cidrContains(cidr, address)) ?? true,
+      nodeIP: (family) => primaryOf(this.#model.self, family),
       nodePortAddresses: (family) => {
         const addresses = known.get(family) ?? this.#nodePortAddresses(family);
         known.set(family, addresses);
@@ -203,7 +214,7 @@ export class Planner {
 
   /** behaviour.md 2.4: CIDRs choose among the addresses on the interfaces; the primary address counts only if it is on one. */
   #nodePortAddresses(family: IpFamily): readonly IpAddress[] {
-    const all = this.#model.nodeAddresses(family);
+    const all = [...this.#model.nodeAddresses(family)];
     if (this.#options.nodePortAddresses === 'primary') {
       const primary = primaryOf(this.#model.self, family);
       return all.filter((address) => address === primary);
@@ -211,6 +222,10 @@ export class Planner {
     const cidrs = this.#nodePortCidrs.filter((cidr) => cidr.family === family);
     return cidrs.length === 0 ? all : all.filter((address) => cidrs.some((cidr) => cidrContains(cidr, address)));
   }
+}
+
+function cidrsOf(texts: readonly string[]): readonly Cidr[] {
+  return texts.map(parseCidr).filter((cidr) => cidr !== undefined);
 }
 
 interface PortSum {

@@ -1,24 +1,36 @@
 /** Service port → what it asks of the kernel, with its content hash. */
 import type { ServicePort } from '../model/service-port.ts';
 import { clusterIpFrontend } from './frontends/cluster-ip.ts';
-import { type Destinations, destinationLists, type FrontendContext, type FrontendMaker } from './frontends/frontend.ts';
+import { type Destinations, destinationLists } from './frontends/destinations.ts';
+import { externalIpFrontend } from './frontends/external-ip.ts';
+import type { FrontendContext, FrontendMaker } from './frontends/frontend.ts';
+import { healthCheck } from './frontends/health-check.ts';
+import { loadBalancerFrontend } from './frontends/load-balancer.ts';
 import { loopBack } from './frontends/loop-back.ts';
 import { nodePortFrontend } from './frontends/node-port.ts';
 import { addHash, hashText, nameHash } from './hash.ts';
 import type { WantedPort, WantedService } from './wanted.ts';
 
-const makers: readonly FrontendMaker[] = [loopBack, clusterIpFrontend, nodePortFrontend];
+const makers: readonly FrontendMaker[] = [
+  loopBack,
+  clusterIpFrontend,
+  externalIpFrontend,
+  loadBalancerFrontend,
+  nodePortFrontend,
+  healthCheck,
+];
 
 export function wantedPort(port: ServicePort, context: FrontendContext): WantedPort {
-  const lists = destinationLists(port);
+  const lists = destinationLists(port, context.externalLocalFallback);
   const frontends = makers.map((make) => make(port, lists, context));
   const content = {
     virtualServices: joined(frontends.map(({ virtualServices }) => virtualServices)),
     entries: joined(frontends.map(({ entries }) => entries)),
     addresses: joined(frontends.map(({ addresses }) => addresses)),
+    outFilters: joined(frontends.map(({ outFilters }) => outFilters)),
+    warnings: joined([lists.warnings, ...frontends.map(({ warnings }) => warnings)]),
   };
-  const warnings = joined(frontends.map((frontend) => frontend.warnings));
-  return { id: port.id, family: port.family, ...content, hash: contentHash(port, content), warnings };
+  return { id: port.id, family: port.family, ...content, hash: contentHash(port, content) };
 }
 
 /** One list of all, without a copy where a single one has something: there is a list for each of very many service ports. */
@@ -31,15 +43,14 @@ function joined<T>(lists: readonly (readonly T[])[]): readonly T[] {
 const nothing: readonly never[] = [];
 
 /** Creation time included: it decides conflicts, so the same content of a younger Service is not the same. */
-function contentHash(
-  port: ServicePort,
-  content: Pick<WantedPort, 'virtualServices' | 'entries' | 'addresses'>,
-): number {
+function contentHash(port: ServicePort, content: Omit<WantedPort, 'id' | 'family' | 'hash'>): number {
   const lists = new Map<Destinations, number>();
   let sum = 0;
   for (const wanted of content.virtualServices) sum = addHash(sum, serviceHash(wanted, lists));
   for (const { set, entry } of content.entries) sum = addHash(sum, hashText(`entry ${set} ${entry}`));
   for (const address of content.addresses) sum = addHash(sum, hashText(`address ${address}`));
+  for (const service of content.outFilters) sum = addHash(sum, hashText(`out-filter ${service}`));
+  for (const warning of content.warnings) sum = addHash(sum, hashText(`warning ${warning}`));
   return nameHash(`${port.id} ${port.body.createdMs}`, sum);
 }
 

@@ -24,16 +24,20 @@ export interface WantedEntry {
    * with the winner of a conflict. Absent = wanted unconditionally.
    */
   readonly follows?: readonly ServiceId[];
+  /** With `follows`: the frontend that has to have won it, for one service port may want a virtual service as several kinds. */
+  readonly kind?: FrontendKind;
 }
 
 export interface WantedPort {
   readonly id: ServicePortId;
   readonly family: IpFamily;
   readonly virtualServices: readonly WantedService[];
-  /** Tuples, node port entries, KUBE-LOOP-BACK. KUBE-IPVS-IPS follows from `addresses`. */
+  /** Tuples, source ranges, node port entries, KUBE-LOOP-BACK. KUBE-IPVS-IPS follows from `addresses`. */
   readonly entries: readonly WantedEntry[];
-  /** Addresses to bind on the VIP device. */
+  /** Addresses to bind on the VIP device, each while this service port has won a virtual service on it. */
   readonly addresses: readonly IpAddress[];
+  /** Load balancer virtual services that this node itself must not reach: rules of KUBE-IPVS-OUT-FILTER. */
+  readonly outFilters: readonly ServiceId[];
   /** Content hash of all of the above, see hash.ts. */
   readonly hash: number;
   /** Things a user should know: a conflict, an endpoint left out and why. */

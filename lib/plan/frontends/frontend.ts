@@ -1,33 +1,35 @@
 /** What the frontends of a service port have in common. Each kind is one file beside this one. */
-import type { Endpoint } from '../../model/endpoints.ts';
 import type { ServicePort } from '../../model/service-port.ts';
+import type { ObjectKey } from '../../records.ts';
 import {
   type AddressServiceKey,
-  type Destination,
   type IpAddress,
   type IpFamily,
   ServiceFlag,
   type VirtualService,
 } from '../../types.ts';
-import { type DestinationId, destinationId, serviceId } from '../state.ts';
+import { type ServiceId, serviceId } from '../state.ts';
 import type { FrontendKind, WantedEntry, WantedService } from '../wanted.ts';
-
-export type Destinations = ReadonlyMap<DestinationId, Destination>;
+import type { DestinationLists, Destinations } from './destinations.ts';
 
 /** What a frontend may look at besides its service port. */
 export interface FrontendContext {
-  /** IPVS scheduler of every virtual service. */
+  /** IPVS scheduler of a virtual service whose Service asks for no other. */
   readonly scheduler: string;
+  /** Where external traffic of policy Local goes on a node without a local endpoint. */
+  readonly externalLocalFallback: 'cluster' | 'none';
+  /** A Service that lists source ranges, but none of a VIP's family: nobody may reach that VIP, or everybody. */
+  readonly sourceRangesOfOtherFamily: 'deny' | 'allow';
   /** Addresses that node ports answer on. */
   nodePortAddresses(family: IpFamily): readonly IpAddress[];
-}
-
-/** The destination lists a frontend chooses from; made once per service port and shared. */
-export interface DestinationLists {
-  readonly cluster: Destinations;
-  readonly local: Destinations;
-  /** For external traffic: the local list if the policy says so and it is not empty, or else the cluster list. */
-  readonly external: Destinations;
+  /** On an interface of this node. */
+  isInterfaceAddress(address: IpAddress): boolean;
+  /** Name of another Node that has the address. */
+  otherNodeWith(address: IpAddress): ObjectKey | undefined;
+  /** An entry of `spec.externalIPs` may be served. */
+  isAllowedExternalIP(address: IpAddress): boolean;
+  /** The node's own IP (behaviour.md 1.6), undefined while the Node is not known, or has none of the family. */
+  nodeIP(family: IpFamily): IpAddress | undefined;
 }
 
 /** What a frontend asks for. */
@@ -36,32 +38,14 @@ export interface Frontend {
   readonly entries: readonly WantedEntry[];
   /** Addresses to bind. */
   readonly addresses: readonly IpAddress[];
+  /** Virtual services whose source ranges leave this node out. */
+  readonly outFilters: readonly ServiceId[];
   readonly warnings: readonly string[];
 }
 
 export type FrontendMaker = (port: ServicePort, lists: DestinationLists, context: FrontendContext) => Frontend;
 
-export const noFrontend: Frontend = { virtualServices: [], entries: [], addresses: [], warnings: [] };
-
-/**
- * behaviour.md 1.5. A list that is external and local but has no local endpoint falls back to the cluster list, as kube-proxy does
- * (kubernetes #93456). The internal one does not: internalTrafficPolicy Local is strict.
- */
-export function destinationLists(port: ServicePort): DestinationLists {
-  const cluster = destinationsOf(port.endpoints.cluster);
-  const local = port.endpoints.local.length === 0 ? none : destinationsOf(port.endpoints.local);
-  return { cluster, local, external: port.body.externalPolicyLocal && local.size > 0 ? local : cluster };
-}
-
-const none: Destinations = new Map();
-
-function destinationsOf(endpoints: readonly Endpoint[]): Destinations {
-  const destinations = new Map<DestinationId, Destination>();
-  for (const { address, port } of endpoints) {
-    destinations.set(destinationId({ address, port }), { address, port, weight: 1, forward: 'masquerade' });
-  }
-  return destinations;
-}
+export const noFrontend: Frontend = { virtualServices: [], entries: [], addresses: [], outFilters: [], warnings: [] };
 
 export function wantedService(
   kind: FrontendKind,
@@ -72,21 +56,20 @@ export function wantedService(
   context: FrontendContext,
 ): WantedService {
   const key: AddressServiceKey = { protocol: port.protocol, address, port: portNumber };
-  return {
-    id: serviceId(key),
-    kind,
-    service: virtualService(key, context.scheduler, port.body.affinitySeconds),
-    destinations,
-  };
+  return { id: serviceId(key), kind, service: virtualService(key, port, context), destinations };
 }
 
-/** behaviour.md 2.1. `mh` alone gets its flag (IP_VS_SVC_F_SCHED_MH_PORT): the source port is hashed, too; `sh` gets none. */
+/** behaviour.md 2.1. `mh` alone gets its flag (IP_VS_SVC_F_SCHED_MH_PORT) unasked: the source port is hashed, too; `sh` gets none. */
 function virtualService(
   key: AddressServiceKey,
-  scheduler: string,
-  affinitySeconds: number,
+  { body }: ServicePort,
+  context: FrontendContext,
 ): VirtualService<AddressServiceKey> {
+  const { affinitySeconds, tuning } = body;
+  const scheduler = tuning?.scheduler ?? context.scheduler;
   const persistent = affinitySeconds > 0 ? ServiceFlag.persistent : 0;
-  const hashPort = scheduler === 'mh' ? ServiceFlag.sched2 : 0;
-  return { key, scheduler, flags: persistent | hashPort, timeoutSeconds: affinitySeconds };
+  const ofScheduler = tuning?.schedulerFlags ?? (scheduler === 'mh' ? ServiceFlag.sched2 : 0);
+  return { key, scheduler, flags: persistent | (ofScheduler & schedulerFlags), timeoutSeconds: affinitySeconds };
 }
+
+const schedulerFlags = ServiceFlag.sched1 | ServiceFlag.sched2 | ServiceFlag.sched3;

@@ -3,20 +3,21 @@ import type { ServicePort } from '../../model/service-port.ts';
 import type { IpAddress } from '../../types.ts';
 import { nodePortSets, type SetId, setName, tupleEntry } from '../sets.ts';
 import type { WantedEntry } from '../wanted.ts';
-import { type DestinationLists, type Frontend, type FrontendContext, noFrontend, wantedService } from './frontend.ts';
+import type { DestinationLists } from './destinations.ts';
+import { type Frontend, type FrontendContext, noFrontend, wantedService } from './frontend.ts';
 
 export function nodePortFrontend(port: ServicePort, lists: DestinationLists, context: FrontendContext): Frontend {
   if (port.nodePort === 0) return noFrontend;
   const addresses = context.nodePortAddresses(port.family);
   if (addresses.length === 0) return noFrontend;
   const virtualServices = addresses.map((address) =>
-    wantedService('node-port', port, address, port.nodePort, lists.external, context),
+    wantedService('node-port', port, address, port.nodePort, lists.nodePort, context),
   );
   const follows = virtualServices.map(({ id }) => id);
   const { all, local } = nodePortSets(port.protocol);
   const entries = entriesIn(all, port, addresses, follows);
   if (port.body.externalPolicyLocal) entries.push(...entriesIn(local, port, addresses, follows));
-  return { virtualServices, entries, addresses: [], warnings: [] };
+  return { ...noFrontend, virtualServices, entries };
 }
 
 /** A port bit for TCP and UDP; for SCTP, whose sets are hash:ip,port, an entry per address (kubernetes #77265). */
@@ -27,10 +28,11 @@ function entriesIn(
   follows: readonly string[],
 ): WantedEntry[] {
   const set = setName(id, port.family);
-  if (port.protocol !== 'sctp') return [{ set, entry: String(port.nodePort), follows }];
+  if (port.protocol !== 'sctp') return [{ set, entry: String(port.nodePort), follows, kind: 'node-port' }];
   return addresses.map((address, index) => ({
     set,
     entry: tupleEntry(address, port.protocol, port.nodePort),
     follows: follows.slice(index, index + 1),
+    kind: 'node-port',
   }));
 }

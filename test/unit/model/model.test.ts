@@ -109,8 +109,8 @@ test('the same address and port twice: not terminating, then ready, then serving
 
 test('node addresses of several records are one list, sorted, by family', () => {
   const model = modelOf(nodeAddresses('192.168.1.10', 'fd00::1', '10.0.0.1'));
-  assert.deepEqual(model.nodeAddresses('IPv4'), ['10.0.0.1', '192.168.1.10']);
-  assert.deepEqual(model.nodeAddresses('IPv6'), ['fd00::1']);
+  assert.deepEqual([...model.nodeAddresses('IPv4')], ['10.0.0.1', '192.168.1.10']);
+  assert.deepEqual([...model.nodeAddresses('IPv6')], ['fd00::1']);
 });
 
 test('only the record of this node says where it is', () => {

@@ -44,9 +44,14 @@ test('a frontend that is not served is there, with the reason', () => {
   assert.deepEqual(frontends([service(withNodePort), host], { nodePortAddresses: ['10.0.0.0/8'] }).slice(1), [
     'node-port tcp *:30080 none: no address of this node is there for node ports',
   ]);
+  const twice = { externalIPs: [ip('198.18.0.1')], loadBalancerIPs: [ip('198.18.0.1')] };
+  assert.deepEqual(frontends([service(twice)]).slice(1), [
+    'external-ip tcp 198.18.0.1:80 none: served for another frontend of this service port, which comes first',
+    'load-balancer tcp 198.18.0.1:80 cluster: externalTrafficPolicy Cluster',
+  ]);
   const outside = service({ externalIPs: [ip('203.0.113.5'), ip('2001:db8::5')] });
   assert.deepEqual(frontends([outside], { allowedExternalIPs: ['198.51.100.0/24'] }).slice(1), [
-    'external-ip tcp 203.0.113.5:80 none: not served, see the warnings',
+    'external-ip tcp 203.0.113.5:80 none: the warnings say why',
   ]);
 });
 
