@@ -1,5 +1,5 @@
 /** What the real kube-proxy 1.36.2 wrote for a manifest: the dumps of test/fixtures/kube-proxy-1.36.2. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { IpFamily } from '../../lib/types.ts';
 import { ruleLines } from './compare-rules.ts';
@@ -7,6 +7,13 @@ import type { StateText } from './state-text.ts';
 
 /** Where the manifests and dumps are. */
 export const fixtureFolder: string = join(import.meta.dirname, '../../../test/fixtures/kube-proxy-1.36.2');
+
+/** Those of which there are a manifest and a dump: more of them need no more than their files. */
+export function fixtureNames(): readonly string[] {
+  return readdirSync(fixtureFolder)
+    .flatMap((file) => /^(.+)\.json$/.exec(file)?.[1] ?? [])
+    .sort();
+}
 
 export interface KubeProxyDump extends StateText {
   /** `create` lines of `ipset save` as `name type family`, sorted; a bitmap has no family. */
