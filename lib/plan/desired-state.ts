@@ -50,15 +50,19 @@ function compare<T extends string | number>(a: T, b: T): number {
 
 export class DesiredState implements KernelState {
   readonly addresses: OwnedSet<IpAddress> = new OwnedSet<IpAddress>();
+  readonly routes: OwnedSet<IpAddress> = new OwnedSet<IpAddress>();
   readonly sets: ReadonlyMap<SetName, OwnedSet<SetEntry>>;
   readonly #services = new Map<ServiceId, ServiceNode>();
   readonly #claims = new Map<ServiceId, Claim[]>();
   readonly #claimants = new Map<ServicePortId, Claimant>();
   readonly #outFilters = new Set<ServiceId>();
   #changedOutFilters = new Set<ServiceId>();
+  /** The one of the two above that VIPs go to. */
+  readonly #bound: OwnedSet<IpAddress>;
   #dirty: DirtyObjects = noDirtyObjects();
 
-  constructor(families: readonly IpFamily[]) {
+  constructor(families: readonly IpFamily[], vipBinding: 'address' | 'local-route') {
+    this.#bound = vipBinding === 'address' ? this.addresses : this.routes;
     this.sets = new Map(
       families.flatMap((family) => setIds.map((id) => [setName(id, family), new OwnedSet<SetEntry>()] as const)),
     );
@@ -171,26 +175,25 @@ export class DesiredState implements KernelState {
 
   /** KUBE-IPVS-IPS lists the bound addresses, no more and no fewer. An address is bound for those who are served on it. */
   #settleAddresses(id: ServicePortId, prior: WantedPort | undefined, next: WantedPort | undefined): void {
-    const due = new Set<IpAddress>();
+    const served = new Set<IpAddress>();
     for (const { id: service, kind, service: wanted } of next?.virtualServices ?? []) {
-      if (kind !== 'node-port' && this.#hasWon(service, id, kind)) due.add(wanted.key.address);
+      if (kind !== 'node-port' && this.#hasWon(service, id, kind)) served.add(wanted.key.address);
     }
-    for (const address of next?.addresses ?? []) if (due.has(address)) this.#acquireAddress(address, id);
+    const due = new Set(next?.addresses.filter((address) => served.has(address)));
+    for (const address of due) this.#acquireAddress(address, id);
     for (const { addresses } of [prior, next].filter((side) => side !== undefined)) {
-      for (const address of addresses) {
-        if (!due.has(address) || !next?.addresses.includes(address)) this.#releaseAddress(address, id);
-      }
+      for (const address of addresses) if (!due.has(address)) this.#releaseAddress(address, id);
     }
   }
 
   #acquireAddress(address: IpAddress, id: ServicePortId): void {
-    if (this.addresses.acquire(address, id)) this.#dirty.addresses.add(address);
+    if (this.#bound.acquire(address, id)) this.#dirty.addresses.add(address);
     const set = boundSetOf(address);
     if (this.sets.get(set)?.acquire(address, id)) addDirtyEntry(this.#dirty, set, address);
   }
 
   #releaseAddress(address: IpAddress, id: ServicePortId): void {
-    if (this.addresses.release(address, id)) this.#dirty.addresses.add(address);
+    if (this.#bound.release(address, id)) this.#dirty.addresses.add(address);
     const set = boundSetOf(address);
     if (this.sets.get(set)?.release(address, id)) addDirtyEntry(this.#dirty, set, address);
   }

@@ -1,13 +1,14 @@
 /** What to write so that `applied` becomes `desired`, in the order of design.md. */
-import { familyOf, fullPrefix } from '../address.ts';
+import { familyOf, parseAddress } from '../address.ts';
 import type { Operation } from '../operations.ts';
-import type { Destination, IpAddress, IpFamily, LinkAddress, SetEntry, SetRef } from '../types.ts';
+import type { Destination, IpAddress, IpFamily, SetEntry, SetRef } from '../types.ts';
 import type { DirtyObjects } from './dirty.ts';
-import { addressObject, destinationObject, entryObject, type ObjectId, serviceObject } from './object-id.ts';
+import { destinationObject, entryObject, type ObjectId, serviceObject } from './object-id.ts';
 import { additionPhase, type Phase, phaseOrder, removalPhase } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
 import { boundSetOf, setIdOf } from './sets.ts';
 import { type KernelState, type ServiceId, type ServiceNode, type SetName, serviceFamily } from './state.ts';
+import { bindingObject, bindOperation, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
 import { Withheld } from './withheld.ts';
 
 export interface Change {
@@ -31,6 +32,8 @@ export interface DifferenceOptions {
    * those that are there follow, with what qualifies them.
    */
   readonly closed?: ReadonlySet<IpFamily>;
+  /** Virtual services that need a rule of KUBE-IPVS-OUT-FILTER which is not there: those that do not exist yet wait for it. */
+  readonly unruled?: ReadonlySet<ServiceId>;
 }
 
 /**
@@ -49,7 +52,8 @@ export function difference(
     for (const [set, entries] of desired.sets) {
       for (const entry of union(entries, applied.sets.get(set) ?? [])) round.entry(set, entry);
     }
-    for (const address of union(desired.addresses, applied.addresses)) round.address(address);
+    const bound = vipKinds.flatMap((kind) => [...desired[kind], ...applied[kind]]);
+    for (const address of new Set(bound)) round.address(address);
   } else {
     for (const id of scope.services) round.service(id);
     for (const [set, entries] of scope.entries) for (const entry of entries) round.entry(set, entry);
@@ -64,15 +68,6 @@ function union<T>(a: Iterable<T>, b: Iterable<T>): Set<T> {
   return all;
 }
 
-/** How a VIP is bound: never chosen as a source address by itself (behaviour.md 2.3). */
-export function vipAddress(link: string, address: IpAddress): LinkAddress {
-  const family = familyOf(address);
-  const prefixLength = fullPrefix(family);
-  return family === 'IPv4'
-    ? { link, address, prefixLength, scope: 'host' }
-    : { link, address, prefixLength, deprecated: true };
-}
-
 class Round {
   readonly #desired: KernelState;
   readonly #applied: KernelState;
@@ -84,7 +79,8 @@ class Round {
     this.#desired = desired;
     this.#applied = applied;
     this.#options = options;
-    this.#withheld = new Withheld(desired, applied, options.untouchable, options.hold ?? new Set());
+    const { untouchable, hold = new Set(), unruled = new Set() } = options;
+    this.#withheld = new Withheld(desired, applied, { untouchable, hold, unruled });
   }
 
   changes(): Change[] {
@@ -120,33 +116,41 @@ class Round {
     if (isWanted) {
       const phase = additionPhase(set, entry, this.#applied);
       // Remote destinations that are not wanted any more would lose their SNAT: they cannot be drained yet.
-      if (phase === 'add exemption' && !mayRemove) return;
+      if (phase === 'add exemption' && (!mayRemove || this.#withheld.drain(entry))) return;
       const follows = phase === 'add exemption' || setIdOf(set)?.id === 'LOOP-BACK';
       if (!follows && this.#isClosedSet(set)) return;
       if (this.#withheld.addition(set, entry)) return;
       this.#add(phase, object, { verb: 'add-entry', set: setRef(set), entry });
       return;
     }
-    if (!mayRemove || !this.#desired.sets.has(set) || this.#withheld.tupleRemoval(set, entry)) return;
+    if (!mayRemove || !this.#desired.sets.has(set) || this.#withheld.removal(set, entry)) return;
     if (this.#isHeldBoundEntry(set, entry)) return;
+    // What becomes exempt from SNAT loses the entry that asks for it.
+    if (setIdOf(set)?.id === 'EXTERNAL-IP' && this.#withheld.drain(entry)) return;
     const phase = removalPhase(set, entry, this.#desired);
     if (phase !== 'remove exemption' && this.#isClosedSet(set)) return;
     this.#add(phase, object, { verb: 'remove-entry', set: setRef(set), entry });
   }
 
+  /** A VIP that is to be bound in another way than it is gets the new binding first, and keeps the old one for as long as it has no other. */
   address(address: IpAddress): void {
-    const isWanted = this.#desired.addresses.has(address);
-    const isThere = this.#applied.addresses.has(address);
-    if (isWanted === isThere || this.#options.closed?.has(familyOf(address)) === true) return;
-    const { link, mayRemove } = this.#options;
-    const object = addressObject(address);
-    if (isWanted) {
-      if (this.#withheld.binding(address)) return;
-      this.#add('bind address', object, { verb: 'add-address', address: vipAddress(link, address) });
-    } else if (mayRemove && this.#desired.sets.has(boundSetOf(address))) {
-      const prefixLength = fullPrefix(familyOf(address));
-      this.#add('unbind address', object, { verb: 'remove-address', link, address, prefixLength });
+    if (this.#options.closed?.has(familyOf(address)) === true) return;
+    const missing = vipKinds.filter((kind) => this.#desired[kind].has(address) && !this.#applied[kind].has(address));
+    if (missing.some((kind) => !this.#bind(kind, address))) return;
+    if (!this.#options.mayRemove || !this.#desired.sets.has(boundSetOf(address))) return;
+    for (const kind of vipKinds) {
+      if (this.#desired[kind].has(address) || !this.#applied[kind].has(address)) continue;
+      const operation = unbindOperation(kind, this.#options.link, address);
+      this.#add('unbind address', bindingObject(kind, address), operation);
     }
+  }
+
+  /** False: it has to wait. */
+  #bind(kind: VipKind, address: IpAddress): boolean {
+    const object = bindingObject(kind, address);
+    if (this.#withheld.isHeld(object) || this.#withheld.binding(address)) return false;
+    this.#add('bind address', object, bindOperation(kind, this.#options.link, address));
+    return true;
   }
 
   #destinations(service: ServiceId, wanted: ServiceNode, known: ServiceNode | undefined): void {
@@ -191,10 +195,13 @@ class Round {
     return this.#desired.sets.has(boundSetOf(node.service.key.address));
   }
 
-  /** While an address cannot be unbound it stays protected. */
+  /** While a VIP cannot be unbound it stays protected. */
   #isHeldBoundEntry(set: SetName, entry: SetEntry): boolean {
-    const bound: ReadonlySet<string> = this.#applied.addresses;
-    return set.endsWith('IPVS-IPS') && bound.has(entry) && this.#withheld.isHeld(`address ${entry}`);
+    const address = set.endsWith('IPVS-IPS') ? parseAddress(entry) : undefined;
+    if (address === undefined) return false;
+    return vipKinds.some(
+      (kind) => this.#applied[kind].has(address) && this.#withheld.isHeld(bindingObject(kind, address)),
+    );
   }
 
   #add(phase: Phase, object: ObjectId, operation: Operation): void {

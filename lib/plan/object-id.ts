@@ -1,11 +1,11 @@
 /** Identity of one kernel object, as reports and plans print it. */
 import type { Operation } from '../operations.ts';
-import type { AddressServiceKey, DestinationKey, IpAddress, ServiceKey, SetEntry } from '../types.ts';
+import type { AddressServiceKey, DestinationKey, IpAddress, LocalRoute, ServiceKey, SetEntry } from '../types.ts';
 import { destinationId, type ServiceId, type SetName, serviceId } from './state.ts';
 
 /**
  * `service tcp 10.96.0.10:80`, `destination tcp 10.96.0.10:80 10.244.1.5:8080`, `entry KUBE-CLUSTER-IP 10.96.0.10,tcp:80`,
- * `address 10.96.0.10`, and for the static part `set KUBE-CLUSTER-IP`, `link kube-ipvs0`.
+ * `address 10.96.0.10`, `route 10.96.0.10/32`, and for the static part `set KUBE-CLUSTER-IP`, `link kube-ipvs0`.
  */
 export type ObjectId = string;
 
@@ -23,6 +23,10 @@ export function entryObject(set: SetName, entry: SetEntry): ObjectId {
 
 export function addressObject(address: IpAddress): ObjectId {
   return `address ${address}`;
+}
+
+export function routeObject(route: Pick<LocalRoute, 'address' | 'prefixLength'>): ObjectId {
+  return `route ${route.address}/${route.prefixLength}`;
 }
 
 /** The object an operation writes. */
@@ -66,7 +70,7 @@ export function objectOf(operation: Operation): ObjectId {
       return addressObject(operation.address);
     case 'add-local-route':
     case 'remove-local-route':
-      return `route ${operation.route.address}/${operation.route.prefixLength}`;
+      return routeObject(operation.route);
     case 'remove-connection':
       return `connection ${operation.tuple.source} ${operation.tuple.destination}`;
   }

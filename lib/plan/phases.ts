@@ -3,9 +3,10 @@
  * list to another is then never missing in between, and a failure half-way leaves more rather than less. The one removal that goes
  * first takes an exemption from SNAT away, because the destinations that follow may need the SNAT.
  */
-import type { IpAddress, SetEntry } from '../types.ts';
+import type { SetEntry } from '../types.ts';
 import { localTwins, type SetId, setIdOf, setName, tupleSetIds } from './sets.ts';
 import type { KernelState, SetName } from './state.ts';
+import { vipKinds } from './vip-binding.ts';
 
 export const phaseOrder = [
   // A service that becomes policy Cluster: its exemption ends before remote destinations come.
@@ -72,9 +73,7 @@ export function removalPhase(set: SetName, entry: SetEntry, desired: KernelState
     default: {
       const twin = localTwins.get(known.id);
       if (twin !== undefined && desired.sets.get(setName(twin, known.family))?.has(entry)) return 'remove exemption';
-      return isTupleSet(known.id) && isBound(entry, desired.addresses)
-        ? 'remove tuple of bound address'
-        : 'remove tuple';
+      return isTupleSet(known.id) && isBoundTuple(entry, desired) ? 'remove tuple of bound address' : 'remove tuple';
     }
   }
 }
@@ -83,7 +82,10 @@ export function isTupleSet(id: SetId): boolean {
   return tupleSetIds.includes(id);
 }
 
-function isBound(tuple: SetEntry, addresses: KernelState['addresses']): boolean {
-  const bound: ReadonlySet<string | IpAddress> = addresses;
-  return bound.has(tuple.slice(0, tuple.indexOf(',')));
+function isBoundTuple(tuple: SetEntry, state: KernelState): boolean {
+  const address: string = tuple.slice(0, tuple.indexOf(','));
+  return vipKinds.some((kind) => {
+    const bound: ReadonlySet<string> = state[kind];
+    return bound.has(address);
+  });
 }

@@ -10,9 +10,11 @@ import { type ExplainContext, explainPort, type PortExplanation } from './explai
 import type { FrontendContext } from './frontends/frontend.ts';
 import { addHash, nameHash, subtractHash } from './hash.ts';
 import type { ObjectId } from './object-id.ts';
+import { StandingProblems } from './standing-problems.ts';
 import type { KernelState } from './state.ts';
 import type { ServicePortId, WantedPort } from './wanted.ts';
 import { wantedPort } from './wanted-port.ts';
+import { WantedRules } from './wanted-rules.ts';
 
 /** The part of the proxier's options that decides what is wanted. */
 export interface PlanOptions {
@@ -42,6 +44,8 @@ export interface PlanWarning {
 }
 
 export class Planner {
+  /** What the Services ask of the iptables rules, as of the last {@link project}. */
+  readonly rules: WantedRules;
   readonly #options: PlanOptions;
   readonly #model: Model;
   readonly #desired: DesiredState;
@@ -52,13 +56,14 @@ export class Planner {
   /** Per family: the service ports of each Service and the sum of their hashes. */
   readonly #serviceSums = new Map<IpFamily, Map<ObjectKey, PortSum>>();
   readonly #familyHashes = new Map<IpFamily, number>();
-  readonly #standing = new Map<ServicePortId, ReadonlySet<string>>();
+  readonly #standing = new StandingProblems();
   #warnings: PlanWarning[] = [];
 
   constructor(options: PlanOptions) {
     this.#options = options;
     this.#model = new Model(options);
-    this.#desired = new DesiredState(options.families);
+    this.#desired = new DesiredState(options.families, options.vipBinding);
+    this.rules = new WantedRules(this.#desired, options);
     const { nodePortAddresses, allowedExternalIPs } = options;
     this.#nodePortCidrs = nodePortAddresses === 'primary' ? [] : cidrsOf(nodePortAddresses);
     this.#allowedExternalIPs = allowedExternalIPs === 'any' ? undefined : cidrsOf(allowedExternalIPs);
@@ -94,6 +99,7 @@ export class Planner {
   project(): DirtyObjects {
     const context = this.#context();
     for (const ref of this.#model.takeDirty()) this.#projectPort(ref, context);
+    this.rules.update();
     return this.#desired.takeDirty();
   }
 
@@ -114,6 +120,10 @@ export class Planner {
       case 'address': {
         const address = parseAddress(first);
         return address === undefined ? [] : this.#desired.addresses.ownersOf(address);
+      }
+      case 'route': {
+        const address = parseAddress(first.slice(0, first.indexOf('/')));
+        return address === undefined ? [] : this.#desired.routes.ownersOf(address);
       }
       default:
         return [];
@@ -185,12 +195,8 @@ export class Planner {
   #warn(id: ServicePortId): void {
     const wanted = this.#ports.get(id);
     const messages = new Set([...(wanted?.warnings ?? []), ...this.#desired.losses(id)]);
-    const before = this.#standing.get(id);
-    for (const message of messages) {
-      if (!before?.has(message)) this.#warnings.push({ object: `service ${this.#desired.serviceOf(id)}`, message });
-    }
-    if (messages.size > 0) this.#standing.set(id, messages);
-    else this.#standing.delete(id);
+    const object = `service ${this.#desired.serviceOf(id)}`;
+    for (const message of this.#standing.update(id, object, messages)) this.#warnings.push({ object, message });
   }
 
   #context(): FrontendContext {

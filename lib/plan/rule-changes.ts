@@ -1,5 +1,7 @@
 /** Saved rules against wanted ones → what iptables-restore has to be told. */
-import type { RuleLine, RuleSet, RuleTable, TableName } from './rule-set.ts';
+import { outFilterChain, outFilterService } from './out-filter.ts';
+import type { RuleLine, RuleSet, RuleTable, ServiceRules, TableName } from './rule-set.ts';
+import type { ServiceId } from './state.ts';
 
 interface SavedTable {
   /** Every chain of the table, built-in ones included, with its rules. */
@@ -17,6 +19,22 @@ export function ruleChanges(saved: string, wanted: RuleSet): string | undefined 
   const tables = parseSaved(saved);
   const blocks = wanted.tables.flatMap((table) => tableChanges(tables.get(table.name), table) ?? []);
   return blocks.length === 0 ? undefined : `${blocks.join('\n')}\n`;
+}
+
+/**
+ * What there is in the kernel of what Services ask for; rules that we would not write are left out.
+ *
+ * @param saved output of `iptables-save`
+ */
+export function savedServiceRules(saved: string): ServiceRules {
+  const tables = parseSaved(saved);
+  const outFilters = new Map<ServiceId, RuleLine>();
+  for (const line of tables.get('filter')?.chains.get(outFilterChain) ?? []) {
+    const service = outFilterService(line);
+    if (service !== undefined) outFilters.set(service, line);
+  }
+  const services = tables.get('nat')?.chains.get('KUBE-SERVICES') ?? [];
+  return { externalIPs: services.some((line) => line.includes(' -m physdev ')), outFilters };
 }
 
 function tableChanges(saved: SavedTable | undefined, wanted: RuleTable): string | undefined {

@@ -1,5 +1,6 @@
 /** iptables rules as data: our chains of one family, and the jumps that lead to them. */
 import type { IpFamily } from '../types.ts';
+import type { ServiceId } from './state.ts';
 
 export type TableName = 'nat' | 'filter';
 
@@ -19,4 +20,12 @@ export interface RuleTable {
 export interface RuleSet {
   readonly family: IpFamily;
   readonly tables: readonly RuleTable[];
+}
+
+/** What the rules of a family have to do with the Services there are. */
+export interface ServiceRules {
+  /** Some Service has external IPs. The rules for packets from bridge ports load br_netfilter, so they are there for those only. */
+  readonly externalIPs: boolean;
+  /** Rules of KUBE-IPVS-OUT-FILTER by the virtual service they guard, in any order. */
+  readonly outFilters: ReadonlyMap<ServiceId, RuleLine>;
 }

@@ -1,16 +1,16 @@
 /**
  * The iptables rules, in the form iptables-save prints them (behaviour.md 4.5, second listing): constant for a set of options. Every
- * set is referenced always; an empty one matches nothing, so Services come and go without a rewrite.
- *
- * Not here: the physdev rules for external IPs and KUBE-IPVS-OUT-FILTER's rules, which depend on the Services there are.
+ * set is referenced always; an empty one matches nothing, so Services come and go without a rewrite. Two things depend on the Services there
+ * are ({@link ServiceRules}).
  */
 import { parseCidr } from '../address.ts';
 import type { IpFamily } from '../types.ts';
-import type { RuleLine, RuleSet, RuleTable } from './rule-set.ts';
+import { outFilterChain } from './out-filter.ts';
+import type { RuleLine, RuleSet, RuleTable, ServiceRules } from './rule-set.ts';
 import { type SetId, setComment, setName } from './sets.ts';
 
-export { ruleChanges } from './rule-changes.ts';
-export type { RuleLine, RuleSet, RuleTable, TableName } from './rule-set.ts';
+export { ruleChanges, savedServiceRules } from './rule-changes.ts';
+export type { RuleLine, RuleSet, RuleTable, ServiceRules, TableName } from './rule-set.ts';
 
 export interface RuleOptions {
   /** All traffic to cluster IPs is source-translated; wins over `detectLocal`. */
@@ -29,11 +29,19 @@ export interface RuleOptions {
   readonly podCIDRs: readonly string[] | undefined;
 }
 
+const noServiceRules: ServiceRules = { externalIPs: false, outFilters: new Map() };
+
+/** All rules of a family as they are without any Service. */
 export function staticRules(family: IpFamily, options: RuleOptions): RuleSet {
-  return { family, tables: [natTable(family, options), filterTable(family, options)] };
+  return familyRules(family, options, noServiceRules);
 }
 
-function natTable(family: IpFamily, options: RuleOptions): RuleTable {
+/** All rules of a family. */
+export function familyRules(family: IpFamily, options: RuleOptions, services: ServiceRules): RuleSet {
+  return { family, tables: [natTable(family, options, services), filterTable(family, options, services)] };
+}
+
+function natTable(family: IpFamily, options: RuleOptions, services: ServiceRules): RuleTable {
   const mark = markOf(options);
   const match = matcher(family);
   const chains = new Map<string, readonly RuleLine[]>([
@@ -44,8 +52,9 @@ function natTable(family: IpFamily, options: RuleOptions): RuleTable {
         `${match.explained('LOAD-BALANCER', 'dst,dst')} -j KUBE-LOAD-BALANCER`,
         `${clusterIpMatch(family, options)} -j KUBE-MARK-MASQ`,
         `${match.explained('EXTERNAL-IP', 'dst,dst')} -j KUBE-MARK-MASQ`,
-        `${match.explained('EXTERNAL-IP', 'dst,dst')} -m addrtype --dst-type LOCAL -j ACCEPT`,
-        `${match.explained('EXTERNAL-IP-LOCAL', 'dst,dst')} -m addrtype --dst-type LOCAL -j ACCEPT`,
+        ...externalAccepts('EXTERNAL-IP', family, services),
+        `${match.explained('EXTERNAL-IP-LOCAL', 'dst,dst')} ${fromThisNode} -j KUBE-MARK-MASQ`,
+        ...externalAccepts('EXTERNAL-IP-LOCAL', family, services),
         '-m addrtype --dst-type LOCAL -j KUBE-NODE-PORT',
         `${match.plain('CLUSTER-IP', 'dst,dst')} -j ACCEPT`,
         `${match.plain('LOAD-BALANCER', 'dst,dst')} -j ACCEPT`,
@@ -61,7 +70,14 @@ function natTable(family: IpFamily, options: RuleOptions): RuleTable {
       ],
     ],
     ['KUBE-NODE-PORT', nodePortRules(family)],
-    ['KUBE-LOAD-BALANCER', [`${match.explained('LOAD-BALANCER-LOCAL', 'dst,dst')} -j RETURN`, '-j KUBE-MARK-MASQ']],
+    [
+      'KUBE-LOAD-BALANCER',
+      [
+        `${fromThisNode} -j KUBE-MARK-MASQ`,
+        `${match.explained('LOAD-BALANCER-LOCAL', 'dst,dst')} -j RETURN`,
+        '-j KUBE-MARK-MASQ',
+      ],
+    ],
     ['KUBE-MARK-MASQ', [`-j MARK --set-xmark ${mark}/${mark}`]],
   ]);
   return {
@@ -77,8 +93,25 @@ function natTable(family: IpFamily, options: RuleOptions): RuleTable {
 }
 
 /**
+ * Policy Local exempts from source translation what clients send, not what this node's own processes do: their source is the VIP, which
+ * another node answers to itself (behaviour.md 9 #20). Always beside a set: what the node sends to its own daemons is nobody's business.
+ */
+const fromThisNode = '-m addrtype --src-type LOCAL';
+
+/** What was marked, or is not to be, leaves here, before anything that others put into nat. The first is for packets that are only forwarded. */
+function externalAccepts(
+  id: 'EXTERNAL-IP' | 'EXTERNAL-IP-LOCAL',
+  family: IpFamily,
+  { externalIPs }: ServiceRules,
+): readonly string[] {
+  const match = matcher(family).explained(id, 'dst,dst');
+  const forwarded = `${match} -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT`;
+  return [...(externalIPs ? [forwarded] : []), `${match} -m addrtype --dst-type LOCAL -j ACCEPT`];
+}
+
+/**
  * The port sets know no address, so a VIP whose port is somebody's node port would be source-translated (kubernetes #132068): VIP
- * traffic leaves first. Then each exemption before the SNAT entry it qualifies.
+ * traffic leaves first. Then each exemption before the SNAT entry it qualifies, and before the exemption whom it is not for.
  */
 function nodePortRules(family: IpFamily): readonly RuleLine[] {
   const match = matcher(family);
@@ -88,15 +121,17 @@ function nodePortRules(family: IpFamily): readonly RuleLine[] {
   const ports = (['TCP', 'UDP', 'SCTP-HASH'] as const).flatMap((name) => {
     const protocol = name === 'SCTP-HASH' ? 'sctp' : name.toLowerCase();
     const direction = name === 'SCTP-HASH' ? 'dst,dst' : 'dst';
+    const local = `-p ${protocol} ${match.explained(`NODE-PORT-LOCAL-${name}`, direction)}`;
     return [
-      `-p ${protocol} ${match.explained(`NODE-PORT-LOCAL-${name}`, direction)} -j RETURN`,
+      `${local} ${fromThisNode} -j KUBE-MARK-MASQ`,
+      `${local} -j RETURN`,
       `-p ${protocol} ${match.explained(`NODE-PORT-${name}`, direction)} -j KUBE-MARK-MASQ`,
     ];
   });
   return [...vips, ...ports];
 }
 
-function filterTable(family: IpFamily, options: RuleOptions): RuleTable {
+function filterTable(family: IpFamily, options: RuleOptions, services: ServiceRules): RuleTable {
   const mark = markOf(options);
   const match = matcher(family);
   const unreachable = family === 'IPv4' ? 'icmp-port-unreachable' : 'icmp6-port-unreachable';
@@ -129,11 +164,10 @@ function filterTable(family: IpFamily, options: RuleOptions): RuleTable {
         `-m conntrack --ctstate NEW ${match.plain('IPVS-IPS', 'dst')} -j REJECT --reject-with ${unreachable}`,
       ],
     ],
-    ['KUBE-IPVS-OUT-FILTER', []],
   ]);
   return {
     name: 'filter',
-    chains: withChainNames(chains),
+    chains: new Map([...withChainNames(chains), [outFilterChain, [...services.outFilters.values()].sort()]]),
     jumps: [
       jump('FORWARD', 'kubernetes forwarding rules', 'KUBE-FORWARD'),
       jump('INPUT', 'kubernetes health check rules', 'KUBE-NODE-PORT'),

@@ -113,6 +113,13 @@ export function setSpecs(family: IpFamily): SetSpec[] {
 /** The sets whose entries are a virtual service's own address, protocol and port; they are the ledger (design.md). */
 export const tupleSetIds: readonly SetId[] = ['CLUSTER-IP', 'LOAD-BALANCER', 'EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'];
 
+/** The sets that restrict who may reach a load balancer IP. */
+export const guardSetIds: readonly SetId[] = [
+  'LOAD-BALANCER-FW',
+  'LOAD-BALANCER-SOURCE-IP',
+  'LOAD-BALANCER-SOURCE-CIDR',
+];
+
 /** Sets that exempt traffic from SNAT; each entry has a twin in the set of the same name without `-LOCAL`. */
 export const localTwins: ReadonlyMap<SetId, SetId> = new Map([
   ['NODE-PORT-LOCAL-TCP', 'NODE-PORT-TCP'],

@@ -28,8 +28,10 @@ export interface ServiceNode {
 export interface KernelState {
   readonly services: ReadonlyMap<ServiceId, ServiceNode>;
   readonly sets: ReadonlyMap<SetName, ReadonlySet<SetEntry>>;
-  /** Addresses bound on the VIP device. */
+  /** VIPs bound by an address on the VIP device. */
   readonly addresses: ReadonlySet<IpAddress>;
+  /** VIPs bound by a local route of ours (vip-binding.ts). */
+  readonly routes: ReadonlySet<IpAddress>;
 }
 
 export function hostPort(address: IpAddress, port: number): string {

@@ -34,7 +34,7 @@ export interface WantedPort {
   readonly virtualServices: readonly WantedService[];
   /** Tuples, source ranges, node port entries, KUBE-LOOP-BACK. KUBE-IPVS-IPS follows from `addresses`. */
   readonly entries: readonly WantedEntry[];
-  /** Addresses to bind on the VIP device, each while this service port has won a virtual service on it. */
+  /** VIPs to bind, in the way of the `vipBinding` option, each while this service port has won a virtual service on it. */
   readonly addresses: readonly IpAddress[];
   /** Load balancer virtual services that this node itself must not reach: rules of KUBE-IPVS-OUT-FILTER. */
   readonly outFilters: readonly ServiceId[];

@@ -3,11 +3,18 @@
  * along. Otherwise a tuple would appear without its virtual service, and since tuples are the ledger, the next start would take
  * somebody else's virtual service for ours.
  */
-import type { IpAddress, SetEntry } from '../types.ts';
+import type { IpAddress, IpFamily, SetEntry } from '../types.ts';
 import { entryObject, type ObjectId } from './object-id.ts';
 import { isTupleSet } from './phases.ts';
-import { boundSetOf, setIdOf } from './sets.ts';
-import type { KernelState, ServiceId, SetName } from './state.ts';
+import { boundSetOf, guardSetIds, setIdOf, setName, tupleEntry, tupleSetIds } from './sets.ts';
+import { type KernelState, type ServiceId, type SetName, serviceFamily } from './state.ts';
+
+export interface WithheldOptions {
+  /** See `DifferenceOptions`. */
+  readonly untouchable: ReadonlySet<ServiceId>;
+  readonly hold: ReadonlySet<ObjectId>;
+  readonly unruled: ReadonlySet<ServiceId>;
+}
 
 export class Withheld {
   readonly #desired: KernelState;
@@ -16,18 +23,16 @@ export class Withheld {
   readonly #hold: ReadonlySet<ObjectId>;
   /** Virtual services of ours that cannot be, this round: absent and in back-off, or without their tuple. */
   readonly #blocked = new Set<ServiceId>();
+  /** Those of them that lack what restricts who may reach them: they get nothing, not even where they are. */
+  readonly #unguarded = new Set<ServiceId>();
 
-  constructor(
-    desired: KernelState,
-    applied: KernelState,
-    untouchable: ReadonlySet<ServiceId>,
-    hold: ReadonlySet<ObjectId>,
-  ) {
+  constructor(desired: KernelState, applied: KernelState, { untouchable, hold, unruled }: WithheldOptions) {
     this.#desired = desired;
     this.#applied = applied;
     this.#untouchable = untouchable;
     this.#hold = hold;
     for (const object of hold) this.#block(object);
+    for (const service of unruled) this.#shut(service);
   }
 
   isHeld(object: ObjectId): boolean {
@@ -36,7 +41,8 @@ export class Withheld {
 
   /** The virtual service must not be written, nor its destinations. */
   service(id: ServiceId): boolean {
-    return this.#untouchable.has(id) || (this.#blocked.has(id) && !this.#exists(id));
+    if (this.#untouchable.has(id) || this.#unguarded.has(id)) return true;
+    return this.#blocked.has(id) && !this.#exists(id);
   }
 
   /** The entry speaks of virtual services that are all blocked. */
@@ -58,20 +64,52 @@ export class Withheld {
     return this.addition(set, address) || (!isProtected && this.#hold.has(entryObject(set, address)));
   }
 
-  /** The tuple or node port of a virtual service that should be gone and could not be removed: it is what says that it is ours. */
-  tupleRemoval(set: SetName, entry: SetEntry): boolean {
+  /**
+   * The virtual service should be gone and could not be removed: its tuple or node port says that it is ours, and its source ranges go on
+   * restricting it. And where a firewall entry could not be removed, the ranges that it refers to stay.
+   */
+  removal(set: SetName, entry: SetEntry): boolean {
     const known = setIdOf(set);
     if (this.#hold.size === 0 || known === undefined) return false;
     const { id, family } = known;
     const service = serviceOfTuple(entry);
     if (service !== undefined) {
-      return (isTupleSet(id) || id === 'NODE-PORT-SCTP-HASH') && this.#isLeftOver(service);
+      const isGuard = guardSetIds.includes(id);
+      if ((isTupleSet(id) || isGuard || id === 'NODE-PORT-SCTP-HASH') && this.#isLeftOver(service)) return true;
+      return isGuard && id !== 'LOAD-BALANCER-FW' && this.#hasHeldFirewall(family, entry);
     }
     if (id !== 'NODE-PORT-TCP' && id !== 'NODE-PORT-UDP') return false;
     const start = `${id === 'NODE-PORT-UDP' ? 'udp' : 'tcp'} ${family === 'IPv6' ? '[' : ''}`;
     return some(this.#applied.services.keys(), (name) => {
       return name.startsWith(start) && name.endsWith(`:${entry}`) && this.#isLeftOver(name);
     });
+  }
+
+  /** A destination of a virtual service that the entry speaks of could not be drained yet. */
+  drain(entry: SetEntry): boolean {
+    const service = serviceOfTuple(entry);
+    const end = `:${entry}`;
+    return some(this.#hold, (object) => {
+      const [kind, protocol = '', name = ''] = object.split(' ');
+      return kind === 'destination' && (service === undefined ? name.endsWith(end) : service === `${protocol} ${name}`);
+    });
+  }
+
+  #hasHeldFirewall(family: IpFamily, entry: SetEntry): boolean {
+    const set = setName('LOAD-BALANCER-FW', family);
+    const tuple = entry.split(',').slice(0, 2).join();
+    return this.#applied.sets.get(set)?.has(tuple) === true && this.#hold.has(entryObject(set, tuple));
+  }
+
+  /** Not to be reached, unless it is already: what is there keeps being served. */
+  #shut(id: ServiceId): void {
+    const key = this.#desired.services.get(id)?.service.key;
+    if (key === undefined) return;
+    const tuple = tupleEntry(key.address, key.protocol, key.port);
+    const isServed = tupleSetIds.some((set) => this.#applied.sets.get(setName(set, serviceFamily(key)))?.has(tuple));
+    if (isServed && this.#exists(id)) return;
+    this.#blocked.add(id);
+    this.#unguarded.add(id);
   }
 
   #isLeftOver(service: ServiceId): boolean {
@@ -91,8 +129,9 @@ export class Withheld {
     } else if (kind === 'entry') {
       const known = setIdOf(first)?.id;
       const service = serviceOfTuple(name);
-      if (known === undefined || !isTupleSet(known) || service === undefined) return;
-      if (!this.#applied.sets.get(first)?.has(name)) this.#blocked.add(service);
+      if (known === undefined || service === undefined || this.#applied.sets.get(first)?.has(name)) return;
+      if (isTupleSet(known)) this.#blocked.add(service);
+      else if (known === 'LOAD-BALANCER-FW') this.#shut(service);
     }
   }
 

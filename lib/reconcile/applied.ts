@@ -5,6 +5,7 @@ import { objectOf } from '../plan/object-id.ts';
 import { sameService } from '../plan/same.ts';
 import type { DestinationId, KernelState, ServiceId, ServiceNode, SetName } from '../plan/state.ts';
 import { destinationId, serviceId } from '../plan/state.ts';
+import { isVipRoute } from '../plan/vip-binding.ts';
 import type { Destination, IpAddress, SetEntry } from '../types.ts';
 
 interface AppliedNode extends ServiceNode {
@@ -18,6 +19,7 @@ export class AppliedState implements KernelState {
   readonly #services = new Map<ServiceId, AppliedNode>();
   readonly #sets = new Map<SetName, Set<SetEntry>>();
   readonly #addresses = new Set<IpAddress>();
+  readonly #routes = new Set<IpAddress>();
   readonly #weightless = new Map<ServiceId, Set<DestinationId>>();
   /** Virtual services whose making was sent and not answered: they may be there. */
   readonly #attempted = new Map<ServiceId, ServiceNode['service']>();
@@ -38,6 +40,10 @@ export class AppliedState implements KernelState {
 
   get addresses(): ReadonlySet<IpAddress> {
     return this.#addresses;
+  }
+
+  get routes(): ReadonlySet<IpAddress> {
+    return this.#routes;
   }
 
   /** Destinations of all services together. */
@@ -107,6 +113,12 @@ export class AppliedState implements KernelState {
       case 'remove-address':
         if (operation.link === this.#link) this.#addresses.delete(operation.address);
         return;
+      case 'add-local-route':
+        if (isVipRoute(operation.route)) this.#routes.add(operation.route.address);
+        return;
+      case 'remove-local-route':
+        if (isVipRoute(operation.route)) this.#routes.delete(operation.route.address);
+        return;
       case 'create-set':
       case 'ensure-set':
         this.#set(operation.set.name);
@@ -151,6 +163,11 @@ export class AppliedState implements KernelState {
   putAddresses(addresses: Iterable<IpAddress>): void {
     this.#addresses.clear();
     for (const address of addresses) this.#addresses.add(address);
+  }
+
+  putRoutes(routes: Iterable<IpAddress>): void {
+    this.#routes.clear();
+    for (const address of routes) this.#routes.add(address);
   }
 
   #set(name: SetName): Set<SetEntry> {

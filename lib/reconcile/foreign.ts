@@ -59,7 +59,7 @@ export class ForeignServices {
   adopt(observed: Observed, applied: AppliedState, written: Pick<AppliedState, 'wrote'> = applied): void {
     const ledger = {
       sets: observed.sets,
-      vipAddresses: observed.addresses,
+      vipAddresses: new Set([...observed.addresses, ...observed.routes]),
       interfaceAddresses: new Set(observed.nodeAddresses),
     };
     const foreign = new Map<ServiceId, ServiceNode>();
@@ -76,6 +76,7 @@ export class ForeignServices {
     for (const name of [...applied.sets.keys()]) if (!observed.sets.has(name)) applied.forgetSet(name);
     for (const [name, entries] of observed.sets) applied.putSet(name, entries);
     applied.putAddresses(observed.addresses);
+    applied.putRoutes(observed.routes);
     this.#services = foreign;
     this.#untouchable.clear();
     for (const id of foreign.keys()) this.#untouchable.add(id);

@@ -2,10 +2,11 @@
 import { familyOf } from '../address.ts';
 import type { Operation } from '../operations.ts';
 import { addDirtyEntry, type DirtyObjects } from '../plan/dirty.ts';
-import { addressObject, entryObject, type ObjectId, serviceObject } from '../plan/object-id.ts';
+import { entryObject, type ObjectId, serviceObject } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
 import { boundSetOf, nodePortSets, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
 import { type ServiceId, type SetName, serviceId } from '../plan/state.ts';
+import { bindingObject, vipKinds } from '../plan/vip-binding.ts';
 import type { IpAddress, Protocol, ServiceKey, SetEntry } from '../types.ts';
 
 /** A destination belongs to its service; `static`: the link or a set itself. */
@@ -18,6 +19,7 @@ export type ObjectScope =
       readonly port: number;
     }
   | { readonly kind: 'entry'; readonly set: SetName; readonly entry: SetEntry }
+  /** A VIP, however it is bound. */
   | { readonly kind: 'address'; readonly address: IpAddress }
   | { readonly kind: 'static' };
 
@@ -41,6 +43,9 @@ export function scopeOf(operation: Operation): ObjectScope {
       return { kind: 'address', address: operation.address.address };
     case 'remove-address':
       return { kind: 'address', address: operation.address };
+    case 'add-local-route':
+    case 'remove-local-route':
+      return { kind: 'address', address: operation.route.address };
     default:
       return { kind: 'static' };
   }
@@ -74,7 +79,7 @@ export function markWithDependents(dirty: DirtyObjects, scope: ObjectScope, plan
       return;
     case 'address':
       markAddress(dirty, scope.address);
-      markPorts(dirty, planner, addressObject(scope.address));
+      for (const kind of vipKinds) markPorts(dirty, planner, bindingObject(kind, scope.address));
       return;
     case 'static':
       return;

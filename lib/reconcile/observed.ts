@@ -5,6 +5,7 @@ import { type KernelSession, readAll } from '../kernel/session.ts';
 import { isAddressKey } from '../plan/object-id.ts';
 import { setSpecs } from '../plan/sets.ts';
 import { destinationId, type ServiceId, type ServiceNode, type SetName, serviceId } from '../plan/state.ts';
+import { isVipRoute, vipRouteProtocol } from '../plan/vip-binding.ts';
 import type {
   AddressServiceKey,
   Destination,
@@ -47,6 +48,8 @@ export interface Observed {
   readonly link: LinkState | undefined;
   /** On the VIP device. */
   readonly addresses: ReadonlySet<IpAddress>;
+  /** VIPs that a local route of ours binds. */
+  readonly routes: ReadonlySet<IpAddress>;
   /** On the other interfaces, see `nodeAddresses`. */
   readonly nodeAddresses: readonly IpAddress[];
 }
@@ -59,6 +62,7 @@ export const emptyObserved: Observed = {
   sets: new Map(),
   link: undefined,
   addresses: new Set(),
+  routes: new Set(),
   nodeAddresses: [],
 };
 
@@ -96,6 +100,7 @@ export function readKernel(session: KernelSession, families: readonly IpFamily[]
     sets,
     link,
     addresses: new Set(boundAddresses(addresses, families)),
+    routes: new Set(boundRoutes(session, families)),
     nodeAddresses: nodeAddresses(addresses, vipLink).filter((address) => families.includes(familyOf(address))),
   };
 }
@@ -139,7 +144,10 @@ export function readBack(
     if (entries === undefined) applied.forgetSet(name);
     else applied.putSet(name, entries);
   }
-  if (addresses) applied.putAddresses(boundAddresses(readAll(session.addresses()), families));
+  if (addresses) {
+    applied.putAddresses(boundAddresses(readAll(session.addresses()), families));
+    applied.putRoutes(boundRoutes(session, families));
+  }
   return found;
 }
 
@@ -169,5 +177,11 @@ function boundAddresses(
 ): IpAddress[] {
   return addresses
     .filter(({ link, address }) => link === vipLink && families.includes(familyOf(address)) && isNodeAddress(address))
+    .map(({ address }) => address);
+}
+
+function boundRoutes(session: KernelSession, families: readonly IpFamily[]): IpAddress[] {
+  return readAll(session.localRoutes({ protocol: vipRouteProtocol }))
+    .filter((route) => isVipRoute(route) && families.includes(familyOf(route.address)))
     .map(({ address }) => address);
 }

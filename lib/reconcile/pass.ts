@@ -40,6 +40,8 @@ export interface PassRequest {
   readonly events: ReconcileEvent[];
   /** See `DifferenceOptions.closed`. */
   readonly closed: ReadonlySet<IpFamily>;
+  /** See `DifferenceOptions.unruled`. */
+  readonly unruled: ReadonlySet<ServiceId>;
   /** See `StaticChanges.broken`. */
   readonly broken: ReadonlyMap<SetName, string>;
   nowMicros(): number;
@@ -109,7 +111,7 @@ export class DataPlane {
     refused: Set<ObjectId>,
   ): boolean | undefined {
     const { planner, applied, foreign, retries, writer } = this.#parts;
-    const { nowMs, tally, mayRemove, closed, broken } = request;
+    const { nowMs, tally, mayRemove, closed, unruled, broken } = request;
     const startMicros = request.nowMicros();
     if (!this.#readSuspects(scope, request)) return undefined;
     const { events, adopted } = foreign.settle(scope === 'all' ? 'all' : scope.services, planner.desired, applied);
@@ -122,6 +124,7 @@ export class DataPlane {
       untouchable: foreign.untouchable,
       hold: retries.held(nowMs),
       closed,
+      unruled,
     }).filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));
     tally.planMicros += request.nowMicros() - startMicros;
     const outcome = writer.write(changes, { nowMs, tally, suspected });

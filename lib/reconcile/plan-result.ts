@@ -2,7 +2,7 @@
 import { operationText } from '../kernel/batch.ts';
 import { type Change, difference } from '../plan/difference.ts';
 import type { Planner } from '../plan/planner.ts';
-import { type RuleOptions, ruleChanges, staticRules } from '../plan/rules.ts';
+import { familyRules, type RuleOptions, ruleChanges, type ServiceRules, savedServiceRules } from '../plan/rules.ts';
 import { setSpecs } from '../plan/sets.ts';
 import type { IpFamily, SetRef } from '../types.ts';
 import { AppliedState } from './applied.ts';
@@ -36,12 +36,23 @@ export function planResult(input: PlanInput): PlanResult {
     against,
     operations: [...statics.changes, ...changes].map((change) => planned(change, planner)),
     rules: families.flatMap((family) => {
-      const text = ruleChanges(input.saved.get(family) ?? '', staticRules(family, input.ruleOptions));
+      const saved = input.saved.get(family) ?? '';
+      const wanted = planner.rules.of(family);
+      // What earlier Services asked for stays until all Services are known.
+      const services = input.mayRemove ? wanted : joined(savedServiceRules(saved), wanted);
+      const text = ruleChanges(saved, familyRules(family, input.ruleOptions, services));
       return text === undefined ? [] : [{ family, text }];
     }),
     sysctls: input.sysctls,
     warnings: [...input.warnings, ...warnings],
     explanations: planner.explain(),
+  };
+}
+
+function joined(there: ServiceRules, wanted: ServiceRules): ServiceRules {
+  return {
+    externalIPs: there.externalIPs || wanted.externalIPs,
+    outFilters: new Map([...there.outFilters, ...wanted.outFilters]),
   };
 }
 

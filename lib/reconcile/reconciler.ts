@@ -17,6 +17,7 @@ import { DrainQueue } from './drain.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
+import { scopeOfKey } from './object-scope.ts';
 import { emptyObserved, type Observed, readKernel, vipLink } from './observed.ts';
 import { DataPlane, DirtyQueue, kernelObject } from './pass.ts';
 import { planResult } from './plan-result.ts';
@@ -30,7 +31,7 @@ import type {
   SyncReport,
 } from './protocol.ts';
 import { RetryQueue } from './retry-queue.ts';
-import { RulesLane } from './rules-lane.ts';
+import { RulesLane, type RulesSource } from './rules-lane.ts';
 import { Settings } from './settings.ts';
 import { StandingWarnings } from './standing-warnings.ts';
 import { checkLink, checkScheduler, staticChanges } from './static-part.ts';
@@ -73,6 +74,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #closing = new AbortController();
   /** The Node's, as last known: a Node that goes for a moment, or comes back without, still has its pods. */
   #podCIDRs: readonly string[] | undefined;
+  #ruleOptionsRevision = 0;
   #revision = 0;
   #allSynced = false;
   #inSnapshot = false;
@@ -89,7 +91,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#retries = new RetryQueue(effects.random);
     this.#settings = new Settings(init, effects.sysctls);
     this.#drains = new DrainQueue(init.drainTimeoutMs);
-    this.#rules = new RulesLane(init.families, () => this.#ruleOptions(), effects.random);
+    this.#rules = new RulesLane(init.families, this.#rulesSource(), effects.random);
   }
 
   async handle(request: ReconcileRequest): Promise<ReconcileReply> {
@@ -285,11 +287,16 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   /** What waited for the rules is written as soon as they are there. */
   async #mendRules(running: Running, nowMs: number, tally: Tally): Promise<void> {
     const { signal } = this.#closing;
-    const { written, failures, opened } = await this.#rules.check(running.iptables, nowMs, signal);
+    const { written, failures, opened, arrived } = await this.#rules.check(running.iptables, nowMs, signal);
     tally.rulesWritten += written;
     tally.failures.push(...failures);
-    if (!opened || !this.#complete || this.#inSnapshot || signal.aborted) return;
-    this.#dirty.add('all');
+    if (opened) this.#dirty.add('all');
+    for (const id of arrived) {
+      const key = this.#planner.desired.services.get(id)?.service.key;
+      if (key !== undefined) this.#dirty.addWithDependents(scopeOfKey(key), this.#planner);
+    }
+    if (!opened && arrived.length === 0) return;
+    if (!this.#complete || this.#inSnapshot || signal.aborted) return;
     this.#write(running, nowMs, tally);
   }
 
@@ -314,6 +321,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       tally,
       events: this.#events,
       closed: this.#rules.unproven,
+      unruled: this.#rules.missing,
       broken: this.#broken,
       nowMicros: () => this.#effects.nowMicros(),
     });
@@ -336,9 +344,12 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   /** Recomputes what the records ask, and notes what to compare for it. */
   #project(): void {
     const podCIDRs = this.#planner.self?.podCIDRs;
+    const before = this.#podCIDRs;
     if (podCIDRs !== undefined && podCIDRs.length > 0) this.#podCIDRs = podCIDRs;
     else this.#podCIDRs ??= podCIDRs;
+    if (before?.join() !== this.#podCIDRs?.join()) this.#ruleOptionsRevision += 1;
     const changed = this.#planner.project();
+    this.#rules.follow();
     this.#dirty.add(changed);
     for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope, this.#planner);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
@@ -379,6 +390,26 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #ruleOptions(): RuleOptions {
     const { masqueradeAll, masqueradeBit, detectLocal } = this.#init;
     return { masqueradeAll, masqueradeBit, detectLocal, randomFully: true, podCIDRs: this.#podCIDRs };
+  }
+
+  #rulesSource(): RulesSource {
+    const revision = (): number => this.#planner.rules.revision + this.#ruleOptionsRevision;
+    const options = (): RuleOptions => this.#ruleOptions();
+    const isComplete = (): boolean => this.#complete;
+    return {
+      get revision() {
+        return revision();
+      },
+      get options() {
+        return options();
+      },
+      get isComplete() {
+        return isComplete();
+      },
+      wanted: this.#planner.rules,
+      isThere: (service) => this.#applied.services.has(service),
+      isWanted: (service) => this.#planner.desired.services.has(service),
+    };
   }
 
   #openSession(): KernelSession {

@@ -2,9 +2,10 @@
 import { type ErrorRecord, InvalidArgumentError, NetlinkError, toErrorRecord } from '../errors.ts';
 import { Batch, operationText } from '../kernel/batch.ts';
 import type { KernelSession, OperationFailure } from '../kernel/session.ts';
+import type { Operation, Verb } from '../operations.ts';
 import type { Change } from '../plan/difference.ts';
 import type { ObjectId } from '../plan/object-id.ts';
-import { setIdOf } from '../plan/sets.ts';
+import { guardSetIds, setIdOf } from '../plan/sets.ts';
 import type { AppliedState } from './applied.ts';
 import { type ObjectScope, scopeOf } from './object-scope.ts';
 import type { RetryQueue } from './retry-queue.ts';
@@ -108,30 +109,52 @@ export class Writer {
   #refuse(change: Change, text: string, error: ErrorRecord, options: WriteOptions, progress: Progress): void {
     const { operation, object } = change;
     progress.refused.add(object);
-    if (!operation.verb.endsWith('-destination')) progress.shaken = true;
+    if (!operation.verb.endsWith('-destination') || drains(operation)) progress.shaken = true;
     options.tally.failures.push(this.#retries.failed(object, scopeOf(operation), text, error, options.nowMs));
   }
 }
 
 /**
- * Where to stop and look at the answers, as end positions: after the virtual services and their source ranges, before addresses are
- * bound (they must be protected by then), before the entries that tell whose a virtual service is are removed.
+ * Where to stop and look at the answers, as end positions: after the virtual services and their source ranges, before anything is exempt from
+ * SNAT (what needed it has drained by then), before addresses are bound (they must be protected by then), before what is bound in the other
+ * way is unbound (it may be the same VIPs), before the entries that tell whose a virtual service is are removed, before source ranges are (no
+ * firewall entry refers to them by then).
  */
 function stageEnds(changes: readonly Change[]): number[] {
   const opens = changes.findIndex(
     ({ operation }) =>
       operation.verb.endsWith('-destination') || (operation.verb === 'add-entry' && !guards(operation.set.name)),
   );
-  const binds = changes.findIndex(({ operation }) => operation.verb === 'add-address');
+  const binds = changes.findIndex(({ operation }) => bindVerbs.has(operation.verb));
   const ended = changes.findLastIndex(
-    ({ operation }) => operation.verb === 'remove-service' || operation.verb === 'remove-address',
+    ({ operation }) => operation.verb === 'remove-service' || unbindVerbs.has(operation.verb),
   );
-  const ends = [opens, binds, ended + 1, changes.length].filter((end) => end > 0);
+  const drained = changes.findLastIndex(({ operation }) => drains(operation));
+  const unlisted = changes.findIndex(
+    ({ operation }) => operation.verb === 'remove-entry' && isRange(operation.set.name),
+  );
+  const moved: Verb = changes[binds]?.operation.verb === 'add-address' ? 'remove-local-route' : 'remove-address';
+  const moves = binds < 0 ? -1 : changes.findIndex(({ operation }) => operation.verb === moved);
+  const ends = [opens, drained + 1, binds, moves, ended + 1, unlisted, changes.length].filter((end) => end > 0);
   return [...new Set(ends)].sort((a, b) => a - b);
 }
 
+const bindVerbs: ReadonlySet<Verb> = new Set<Verb>(['add-address', 'add-local-route']);
+const unbindVerbs: ReadonlySet<Verb> = new Set<Verb>(['remove-address', 'remove-local-route']);
+
 function guards(set: string): boolean {
-  return setIdOf(set)?.id.startsWith('LOAD-BALANCER-SOURCE') === true || setIdOf(set)?.id === 'LOAD-BALANCER-FW';
+  const id = setIdOf(set)?.id;
+  return id !== undefined && guardSetIds.includes(id);
+}
+
+function isRange(set: string): boolean {
+  return guards(set) && setIdOf(set)?.id !== 'LOAD-BALANCER-FW';
+}
+
+/** A destination that is to get no new connections. */
+function drains(operation: Operation): boolean {
+  if (operation.verb === 'remove-destination') return true;
+  return operation.verb === 'update-destination' && operation.destination.weight === 0;
 }
 
 /** A value that cannot even be encoded harms its own operation only. */

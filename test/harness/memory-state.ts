@@ -29,6 +29,7 @@ export class MemoryState implements KernelState {
   readonly services: Map<ServiceId, MutableNode> = new Map();
   readonly sets: Map<SetName, Set<SetEntry>> = new Map();
   readonly addresses: Set<IpAddress> = new Set();
+  readonly routes: Set<IpAddress> = new Set();
 
   /** A copy of any state. */
   static of(state: KernelState): MemoryState {
@@ -38,6 +39,7 @@ export class MemoryState implements KernelState {
     }
     for (const [set, entries] of state.sets) copy.sets.set(set, new Set(entries));
     for (const address of state.addresses) copy.addresses.add(address);
+    for (const address of state.routes) copy.routes.add(address);
     return copy;
   }
 
@@ -87,6 +89,12 @@ export class MemoryState implements KernelState {
         break;
       case 'remove-address':
         assert.ok(this.addresses.delete(operation.address), `no ${operation.address}`);
+        break;
+      case 'add-local-route':
+        this.routes.add(operation.route.address);
+        break;
+      case 'remove-local-route':
+        assert.ok(this.routes.delete(operation.route.address), `no route to ${operation.route.address}`);
         break;
       default:
         assert.fail(`a difference has no ${operation.verb}`);

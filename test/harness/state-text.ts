@@ -7,7 +7,7 @@ export interface StateText {
   readonly ipvs: readonly string[];
   /** `add SET ENTRY`, sorted. */
   readonly sets: readonly string[];
-  /** Sorted. */
+  /** VIPs, however they are bound; sorted. */
   readonly addresses: readonly string[];
 }
 
@@ -26,5 +26,9 @@ export function stateText(state: KernelState): StateText {
     }
   }
   const sets = [...state.sets].flatMap(([set, entries]) => [...entries].map((entry) => `add ${set} ${entry}`));
-  return { ipvs: ipvs.sort(), sets: sets.sort(), addresses: [...state.addresses].sort() };
+  return {
+    ipvs: ipvs.sort(),
+    sets: sets.sort(),
+    addresses: [...new Set([...state.addresses, ...state.routes])].sort(),
+  };
 }

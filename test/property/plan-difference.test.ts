@@ -4,21 +4,29 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { familyOf } from '../../lib/address.ts';
 import { type Change, type DifferenceOptions, difference } from '../../lib/plan/difference.ts';
-import { Planner } from '../../lib/plan/planner.ts';
+import { Planner, type PlanOptions } from '../../lib/plan/planner.ts';
 import { boundSetOf, localTwins, nodePortSets, setName, tupleEntry, tupleSetIds } from '../../lib/plan/sets.ts';
 import { type KernelState, type ServiceId, type ServiceNode, serviceFamily, serviceId } from '../../lib/plan/state.ts';
+import { bindingObject, isBound, vipKinds } from '../../lib/plan/vip-binding.ts';
 import { serviceOfTuple } from '../../lib/plan/withheld.ts';
 import type { IpAddress, IpFamily } from '../../lib/types.ts';
 import { histories, oneService } from '../harness/arbitrary-records.ts';
 import { differenceDefaults, emptyState } from '../harness/difference-options.ts';
 import { MemoryState } from '../harness/memory-state.ts';
-import { message, planDefaults } from '../harness/records.ts';
+import { message, planDefaults, plannerOf } from '../harness/records.ts';
 import { runs } from '../harness/runs.ts';
 import { stateText } from '../harness/state-text.ts';
 
 /** A history and what follows, or one Service in two states. */
 const steps = fc.oneof(fc.tuple(histories, histories), fc.tuple(oneService, oneService));
 const parameters = { numRuns: runs(200) };
+
+type VipBinding = PlanOptions['vipBinding'];
+const bindings = fc.constantFrom<VipBinding>('address', 'local-route');
+
+function boundIn(state: KernelState): ReadonlySet<IpAddress> {
+  return new Set([...state.addresses, ...state.routes]);
+}
 
 function active(node: ServiceNode | undefined): string[] {
   return [...(node?.destinations ?? [])].filter(([, { weight }]) => weight > 0).map(([id]) => id);
@@ -37,18 +45,19 @@ function isProtected(state: KernelState, { service }: ServiceNode): boolean {
 
 /** What must hold after every single write. */
 function checkOrder(state: KernelState, before: KernelState, desired: KernelState): void {
-  for (const address of state.addresses) {
+  for (const address of boundIn(state)) {
     assert.ok(state.sets.get(boundSetOf(address))?.has(address), `${address} is bound and not protected`);
-    if (!desired.addresses.has(address)) checkWhole(state, before, address, 'about to be unbound');
+    if (!isBound(desired, address)) checkWhole(state, before, address, 'about to be unbound');
   }
-  for (const address of [...before.addresses, ...desired.addresses]) {
+  for (const address of [...boundIn(before), ...boundIn(desired)]) {
+    if (isBound(before, address) && isBound(desired, address)) assert.ok(isBound(state, address), `${address} unbound`);
     if (!state.sets.get(boundSetOf(address))?.has(address)) continue;
-    if (!before.addresses.has(address)) checkWhole(state, desired, address, 'new');
-    if (!desired.addresses.has(address)) checkTuples(state, before, address);
+    if (!isBound(before, address)) checkWhole(state, desired, address, 'new');
+    if (!isBound(desired, address)) checkTuples(state, before, address);
   }
   for (const [id, node] of state.services) {
     const { address } = node.service.key;
-    const stays = desired.services.has(id) || !desired.addresses.has(address);
+    const stays = desired.services.has(id) || !isBound(desired, address);
     // A node port has no tuple: on an address that is somebody's VIP it is refused, always (behaviour.md 4.3).
     const isVip = hasTuple(before, node) || hasTuple(desired, node);
     if (active(node).length > 0 && isProtected(state, node) && stays && isVip) {
@@ -62,7 +71,7 @@ function checkOrder(state: KernelState, before: KernelState, desired: KernelStat
     for (const tuple of tupleSetIds.flatMap((set) => [...(state.sets.get(setName(set, family)) ?? [])])) {
       const id: ServiceId = serviceOfTuple(tuple) ?? '';
       const address = tuple.slice(0, tuple.indexOf(','));
-      const isBound = [...state.addresses].some((bound) => bound === address);
+      const isBound = [...boundIn(state)].some((bound) => bound === address);
       assert.ok(state.services.has(id) || !isBound, `${tuple} without its virtual service on a bound address`);
     }
     checkExemptions(state, before, desired, family);
@@ -101,11 +110,7 @@ function checkExemptions(state: KernelState, before: KernelState, desired: Kerne
       const port = entry.split(':').at(-1);
       for (const [id, node] of state.services) {
         const isNodePort = id.startsWith(`${protocol} `) && id.endsWith(`:${port}`) && !hasTuple(state, node);
-        if (
-          !isNodePort ||
-          serviceFamily(node.service.key) !== family ||
-          state.addresses.has(node.service.key.address)
-        ) {
+        if (!isNodePort || serviceFamily(node.service.key) !== family || isBound(state, node.service.key.address)) {
           continue;
         }
         const allowed = [before, desired].filter((side) => side.sets.get(name)?.has(entry));
@@ -138,8 +143,8 @@ function run(changes: readonly Change[], state: MemoryState, check: () => void =
 
 test('a difference leads from any state to any other, by scope as well as in full, in the safe order', () => {
   fc.assert(
-    fc.property(steps, ([first, second]) => {
-      const planner = new Planner(planDefaults);
+    fc.property(steps, bindings, ([first, second], vipBinding) => {
+      const planner = new Planner({ ...planDefaults, vipBinding });
       planner.apply(message(...first));
       planner.project();
       const before = MemoryState.of(planner.desired);
@@ -160,6 +165,28 @@ test('a difference leads from any state to any other, by scope as well as in ful
       assert.deepEqual(again, [], 'what drains is left to drain');
       full.finishDrains();
       assert.deepEqual(stateText(full), stateText(planner.desired));
+    }),
+    parameters,
+  );
+});
+
+test('VIPs that are to be bound in another way than they are: none is unbound in between, and none is bound twice in the end', () => {
+  fc.assert(
+    fc.property(steps, bindings, ([first, second], vipBinding) => {
+      const other: VipBinding = vipBinding === 'address' ? 'local-route' : 'address';
+      const earlier = plannerOf(first, { vipBinding: other });
+      const { desired } = plannerOf([...first, ...second], { vipBinding });
+      const before = MemoryState.of(earlier.desired);
+      const state = MemoryState.of(before);
+      run(difference(desired, before, 'all', differenceDefaults), state, () => checkOrder(state, before, desired));
+      assert.deepEqual([state.addresses, state.routes], [new Set(desired.addresses), new Set(desired.routes)]);
+
+      const stuck = MemoryState.of(before);
+      const hold = new Set(
+        [...boundIn(desired)].flatMap((address) => vipKinds.map((kind) => bindingObject(kind, address))),
+      );
+      run(difference(desired, stuck, 'all', { ...differenceDefaults, hold }), stuck);
+      for (const address of boundIn(desired)) assert.equal(isBound(stuck, address), isBound(before, address), 'kept');
     }),
     parameters,
   );
@@ -248,7 +275,7 @@ test('virtual services of others, and what is in back-off, are left alone with w
         for (const id of chosen) assert.ok(!state.services.has(id));
         for (const id of desired.services.keys()) assert.ok(chosen.has(id) || state.services.has(id), id);
         checkOrder(state, emptyState(), state);
-        for (const address of state.addresses) {
+        for (const address of boundIn(state)) {
           assert.ok([...state.services.values()].some(({ service }) => service.key.address === address));
         }
         run(difference(desired, state, 'all', differenceDefaults), state);

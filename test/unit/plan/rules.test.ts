@@ -3,7 +3,18 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type RuleOptions, type RuleSet, ruleChanges, staticRules } from '../../../lib/plan/rules.ts';
+import { outFilterLine, outFilterService } from '../../../lib/plan/out-filter.ts';
+import {
+  familyRules,
+  type RuleOptions,
+  type RuleSet,
+  ruleChanges,
+  type ServiceRules,
+  savedServiceRules,
+  staticRules,
+} from '../../../lib/plan/rules.ts';
+import { serviceId } from '../../../lib/plan/state.ts';
+import { ip } from '../../harness/records.ts';
 
 const defaults: RuleOptions = {
   masqueradeAll: false,
@@ -44,7 +55,7 @@ function differing(options: Partial<RuleOptions>): string[] {
   return lines(staticRules('IPv4', { ...defaults, ...options })).filter((line) => !standard.includes(line));
 }
 
-test('the rules are the listing of behaviour.md 4.5, chain by chain, but for the returns that mend #132068', () => {
+test('the rules are the listing of behaviour.md 4.5, chain by chain, but for what mends #132068 and 9 #20', () => {
   const path = join(import.meta.dirname, '../../../../test/fixtures/iptables-save-4.5.txt');
   const listing = readFileSync(path, 'utf8').split('\n');
   const expected = new Map<string, string[]>();
@@ -55,21 +66,109 @@ test('the rules are the listing of behaviour.md 4.5, chain by chain, but for the
     if (line.startsWith('-A ')) expected.set(chain, [...(expected.get(chain) ?? []), line]);
   }
   const actual = new Map<string, string[]>();
+  const added: string[] = [];
   for (const { name, chains, jumps } of staticRules('IPv4', defaults).tables) {
-    for (const [chain, rules] of chains) if (rules.length > 0) actual.set(`${name} ${chain}`, [...rules]);
+    for (const [chain, rules] of chains) {
+      const isMend = (rule: string): boolean =>
+        / --src-type LOCAL -j KUBE-MARK-MASQ$/.test(rule) || /^-A KUBE-NODE-PORT -m set .* -j RETURN$/.test(rule);
+      added.push(...rules.filter(isMend));
+      const kept = rules.filter((rule) => !isMend(rule));
+      if (kept.length > 0) actual.set(`${name} ${chain}`, kept);
+    }
     for (const jump of jumps) {
       const chain = `${name} ${jump.split(' ')[1]}`;
       actual.set(chain, [jump, ...(actual.get(chain) ?? [])]);
     }
   }
-  const nodePort = actual.get('nat KUBE-NODE-PORT')?.splice(0, 4);
-  assert.deepEqual(
-    nodePort,
-    ['CLUSTER-IP', 'LOAD-BALANCER', 'EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'].map(
-      (set) => `-A KUBE-NODE-PORT -m set --match-set KUBE-${set} dst,dst -j RETURN`,
-    ),
-  );
   assert.deepEqual(new Map([...actual].sort()), new Map([...expected].sort()));
+  assert.deepEqual(
+    added.map((rule) => rule.replace(/-m comment --comment "(\\.|[^"])*" /, '')),
+    [
+      '-A KUBE-SERVICES -m set --match-set KUBE-EXTERNAL-IP-LOCAL dst,dst -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ',
+      ...['CLUSTER-IP', 'LOAD-BALANCER', 'EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'].map(
+        (set) => `-A KUBE-NODE-PORT -m set --match-set KUBE-${set} dst,dst -j RETURN`,
+      ),
+      ...[
+        ['tcp', 'TCP', 'dst'],
+        ['udp', 'UDP', 'dst'],
+        ['sctp', 'SCTP-HASH', 'dst,dst'],
+      ].map(
+        ([protocol, set, direction]) =>
+          `-A KUBE-NODE-PORT -p ${protocol} -m set --match-set KUBE-NODE-PORT-LOCAL-${set} ${direction} -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ`,
+      ),
+      '-A KUBE-LOAD-BALANCER -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ',
+    ],
+  );
+});
+
+test("the node's own packets to a VIP or node port of policy Local are marked before the exemption lets them go", () => {
+  for (const family of ['IPv4', 'IPv6'] as const) {
+    const all = lines(staticRules(family, defaults));
+    const own = all.filter((line) => line.endsWith('--src-type LOCAL -j KUBE-MARK-MASQ'));
+    assert.equal(own.length, 5);
+    for (const mark of own) {
+      const at = all.indexOf(mark);
+      const chain = mark.split(' ', 3).join(' ');
+      const exempts = all.findIndex(
+        (line, index) => index > at && line.startsWith(chain) && /-LOCAL\S* dst.*-j (RETURN|ACCEPT)$/.test(line),
+      );
+      assert.ok(exempts > at, mark);
+      assert.ok(/-LOCAL\S* dst/.test(mark) || chain === 'nat -A KUBE-LOAD-BALANCER', 'nothing but service packets');
+    }
+  }
+});
+
+const outFilters: ServiceRules['outFilters'] = new Map(
+  (
+    [
+      ['tcp', '198.18.0.2', 80],
+      ['udp', '198.18.0.1', 53],
+      ['sctp', '198.18.0.1', 53],
+    ] as const
+  ).map(([protocol, address, port]) => {
+    const key = { protocol, address: ip(address), port };
+    return [serviceId(key), outFilterLine(key, 'address')];
+  }),
+);
+
+test('rules that Services ask for: packets from bridge ports with external IPs, and what this node must not reach, sorted', () => {
+  const more = (services: Partial<ServiceRules>): string[] => {
+    const standard = lines(staticRules('IPv4', defaults));
+    const rules = familyRules('IPv4', defaults, { externalIPs: false, outFilters: new Map(), ...services });
+    return lines(rules).filter((line) => !standard.includes(line));
+  };
+  assert.deepEqual(more({ outFilters }), [
+    'filter -A KUBE-IPVS-OUT-FILTER -s 198.18.0.1/32 -m ipvs --vproto 132 --vaddr 198.18.0.1 --vport 53 -j DROP',
+    'filter -A KUBE-IPVS-OUT-FILTER -s 198.18.0.1/32 -m ipvs --vproto 17 --vaddr 198.18.0.1 --vport 53 -j DROP',
+    'filter -A KUBE-IPVS-OUT-FILTER -s 198.18.0.2/32 -m ipvs --vproto 6 --vaddr 198.18.0.2 --vport 80 -j DROP',
+  ]);
+  const physdev = more({ externalIPs: true });
+  assert.equal(physdev.length, 2);
+  for (const [index, set] of ['KUBE-EXTERNAL-IP', 'KUBE-EXTERNAL-IP-LOCAL'].entries()) {
+    const end = `--match-set ${set} dst,dst -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT`;
+    assert.ok(physdev[index]?.endsWith(end), physdev[index]);
+  }
+  const rules = familyRules('IPv4', defaults, { externalIPs: true, outFilters });
+  assert.deepEqual(savedServiceRules(saved(rules)), { externalIPs: true, outFilters: sortedByLine(outFilters) });
+  assert.deepEqual(savedServiceRules(saved(staticRules('IPv4', defaults))), {
+    externalIPs: false,
+    outFilters: new Map(),
+  });
+  assert.equal(ruleChanges(saved(rules), rules), undefined);
+});
+
+function sortedByLine(rules: ServiceRules['outFilters']): ServiceRules['outFilters'] {
+  return new Map([...rules].sort(([, a], [, b]) => (a < b ? -1 : 1)));
+}
+
+test('with a local route the source of an IPv6 packet is any address of the node; the rule is known again in either form', () => {
+  const key = { protocol: 'tcp', address: ip('2001:db8::1'), port: 443 } as const;
+  const byAddress = outFilterLine(key, 'address');
+  const byRoute = outFilterLine(key, 'local-route');
+  assert.match(byAddress, /^-A KUBE-IPVS-OUT-FILTER -s 2001:db8::1\/128 -m ipvs --vproto 6 --vaddr 2001:db8::1 /);
+  assert.match(byRoute, /^-A KUBE-IPVS-OUT-FILTER -m addrtype --src-type LOCAL -m ipvs --vproto 6 /);
+  for (const line of [byAddress, byRoute]) assert.equal(outFilterService(line), 'tcp [2001:db8::1]:443');
+  assert.equal(outFilterService('-A KUBE-IPVS-OUT-FILTER -j ACCEPT'), undefined);
 });
 
 test('T9: masqueradeAll, a detector and none differ in exactly one line', () => {
