@@ -2,12 +2,13 @@
  * Our tables beside kube-proxy's: equal line for line, but for the differences that a rule below explains. The rules speak of what the objects
  * say, not of names and addresses, so they hold for any manifest. docs/semantics.md lists them for users, by the same names.
  */
-import { specialAddress } from '../../lib/kube/address-class.ts';
+
 import { familyOf, parseAddress } from '../../lib/address.ts';
+import { specialAddress } from '../../lib/kube/address-class.ts';
 import type { IpAddress, IpFamily } from '../../lib/types.ts';
 import { ClusterFacts, type Frontend } from './cluster-facts.ts';
 import type { Cluster, Tables } from './kube-proxy-model.ts';
-import type { RuleLine } from './compare-rules.ts';
+import type { RuleLine } from './rule-lines.ts';
 
 export interface Difference {
   /** Who has the line and the other has not. */
@@ -50,7 +51,8 @@ interface DifferenceRule {
 }
 
 /** Upstream writes these with the first entry of their set and takes them away with the last; the others always. */
-const conditional = /^(nat -A KUBE-(SERVICES|POSTROUTING|LOAD-BALANCER|NODE-PORT)|filter -A KUBE-(PROXY|SOURCE-RANGES)-FIREWALL) /;
+const conditional =
+  /^(nat -A KUBE-(SERVICES|POSTROUTING|LOAD-BALANCER|NODE-PORT)|filter -A KUBE-(PROXY|SOURCE-RANGES)-FIREWALL) /;
 const vipSet = /^(CLUSTER-IP|LOAD-BALANCER|EXTERNAL-IP|EXTERNAL-IP-LOCAL)$/;
 const wholeHalves = ['0.0.0.0/1', '128.0.0.0/1', '::/1', '8000::/1'];
 
@@ -61,7 +63,12 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
     {
       side: 'ours',
       explains: ({ kind, text, set }, { isEmptyThere }) =>
-        kind === 'rule' && set !== undefined && conditional.test(text) && !text.includes(' physdev ') && isEmptyThere(set),
+        kind === 'rule' &&
+        set !== undefined &&
+        conditional.test(text) &&
+        isEmptyThere(set) &&
+        // These two come together, with the first external IP of either policy.
+        (!text.includes(' physdev ') || !['EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'].every(isEmptyThere)),
     },
   ],
   [
@@ -89,7 +96,7 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
       explains: (line, { facts, frontends }) => {
         const [frontend, ...others] = frontends(line);
         const isInternal = frontend?.kind === 'cluster-ip' && frontend.body.internalPolicyLocal;
-        const isElsewhere = line.endpoint !== undefined && !facts.localEndpoints.has(line.endpoint);
+        const isElsewhere = !facts.localEndpoints.has(`${frontend?.of} ${line.endpoint}`);
         return line.kind === 'destination' && isInternal && others.length === 0 && isElsewhere;
       },
     },
@@ -98,14 +105,20 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
     'other-nodes-address',
     {
       side: 'kube-proxy',
-      explains: (line, { facts, frontends, reasonsThere }) => {
-        if (line.kind === 'rule' && line.text.includes(' physdev ') && line.set !== undefined) {
-          const reasons = reasonsThere(line.set);
-          return reasons.length > 0 && reasons.every((reason) => reason === 'other-nodes-address');
-        }
+      explains: (line, { facts, frontends }) => {
         const { address } = line;
         const isExternal = frontends(line).every(({ kind }) => kind === 'external-ip' || kind === 'load-balancer');
         return address !== undefined && isExternal && facts.otherNodes.has(address) && !facts.onInterfaces.has(address);
+      },
+    },
+  ],
+  [
+    'endpoint-said-twice',
+    {
+      side: 'both',
+      explains: ({ kind, set, endpoint, ...line }, { facts, frontends }) => {
+        if (set === 'LOOP-BACK') return [...facts.saidTwice].some((name) => name.endsWith(` ${endpoint}`));
+        return kind === 'destination' && frontends({ kind, ...line }).some(({ of }) => facts.saidTwice.has(of));
       },
     },
   ],
@@ -114,7 +127,8 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
     {
       side: 'both',
       explains: (line, context) =>
-        context.frontends(line).length > 1 && (line.side === 'kube-proxy' || line.kind === 'service' || line.kind === 'destination'),
+        context.frontends(line).length > 1 &&
+        (line.side === 'kube-proxy' || line.kind === 'service' || line.kind === 'destination'),
     },
   ],
   [
@@ -162,11 +176,14 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
 ]);
 
 export function differencesOf(theirs: Tables, ours: Tables, cluster: Cluster): readonly Difference[] {
-  const facts = new ClusterFacts(cluster);
+  const contexts = contextsOf(theirs, factsOf(cluster));
   const sides = { 'kube-proxy': theirs, ours };
   const lines: { readonly line: Line; readonly family: IpFamily }[] = [];
   const add = (line: Line, family: IpFamily): void => void lines.push({ line, family });
-  for (const [side, other] of [['kube-proxy', 'ours'], ['ours', 'kube-proxy']] as const) {
+  for (const [side, other] of [
+    ['kube-proxy', 'ours'],
+    ['ours', 'kube-proxy'],
+  ] as const) {
     for (const text of more(sides[side].ipvs, sides[other].ipvs)) add(...ipvsLine(side, text));
     for (const text of more(sides[side].sets, sides[other].sets)) add(...entryLine(side, text));
     for (const text of more(sides[side].addresses, sides[other].addresses)) {
@@ -184,31 +201,52 @@ export function differencesOf(theirs: Tables, ours: Tables, cluster: Cluster): r
   return lines.map(({ line, family }) => ({
     side: line.side,
     line: line.text,
-    rule: explanation(line, contextOf(theirs, facts, family)),
+    rule: explanation(line, contexts[family]),
   }));
 }
 
 function explanation(line: Line, context: Context): string | undefined {
   if (line.kind === 'order') return undefined;
+  if (line.kind === 'rule' && line.side === 'kube-proxy' && line.set !== undefined) {
+    // A rule that is there for entries that we do not have: it differs for the reason that those do.
+    const reasons = context.reasonsThere(line.set);
+    return reasons.includes(undefined) ? undefined : reasons[0];
+  }
   for (const [name, { side, explains }] of differenceRules) {
     if ((side === 'both' || side === line.side) && explains(line, context)) return name;
   }
   return undefined;
 }
 
-function contextOf(theirs: Tables, facts: ClusterFacts, family: IpFamily): Context {
-  const entries = (set: string): readonly string[] => {
-    const name = `${family === 'IPv4' ? 'KUBE-' : 'KUBE-6-'}${set}`;
-    return theirs.sets.filter((line) => line.startsWith(`add ${name} `));
+const knownFacts = new WeakMap<Cluster, ClusterFacts>();
+
+function factsOf(cluster: Cluster): ClusterFacts {
+  const facts = knownFacts.get(cluster) ?? new ClusterFacts(cluster);
+  knownFacts.set(cluster, facts);
+  return facts;
+}
+
+function contextsOf(theirs: Tables, facts: ClusterFacts): Readonly<Record<IpFamily, Context>> {
+  const entries = new Map<string, string[]>();
+  for (const line of theirs.sets) {
+    const [, name = ''] = line.split(' ');
+    const known = entries.get(name);
+    if (known === undefined) entries.set(name, [line]);
+    else known.push(line);
+  }
+  const contextOf = (family: IpFamily): Context => {
+    const entriesOf = (set: string): readonly string[] =>
+      entries.get(`${family === 'IPv4' ? 'KUBE-' : 'KUBE-6-'}${set}`) ?? [];
+    const context: Context = {
+      facts,
+      family,
+      frontends: (line) => facts.frontendsOf({ ...line, family }),
+      isEmptyThere: (set) => entriesOf(set).length === 0,
+      reasonsThere: (set) => entriesOf(set).map((text) => explanation(entryLine('kube-proxy', text)[0], context)),
+    };
+    return context;
   };
-  const context: Context = {
-    facts,
-    family,
-    frontends: (line) => facts.frontendsOf({ ...line, family }),
-    isEmptyThere: (set) => entries(set).length === 0,
-    reasonsThere: (set) => entries(set).map((text) => explanation(entryLine('kube-proxy', text)[0], context)),
-  };
-  return context;
+  return { IPv4: contextOf('IPv4'), IPv6: contextOf('IPv6') };
 }
 
 function familyOfText(text: string): IpFamily {
@@ -246,7 +284,8 @@ function entryLine(side: Line['side'], text: string): [Line, IpFamily] {
     set,
     kind: 'entry',
     ...(isEndpoint ? { endpoint: parseAddress(first) } : { address: parseAddress(first) }),
-    ...(port !== undefined && !isEndpoint && { service: `${protocol} ${family === 'IPv6' ? `[${first}]` : first}:${port}` }),
+    ...(port !== undefined &&
+      !isEndpoint && { service: `${protocol} ${family === 'IPv6' ? `[${first}]` : first}:${port}` }),
     ...(net !== undefined && { net }),
   };
   return [line, family];
@@ -285,7 +324,8 @@ function outOfOrder(theirs: readonly RuleLine[], ours: readonly RuleLine[]): rea
   const chains = new Set(theirs.map(chainOf));
   chains.delete('filter -A KUBE-IPVS-OUT-FILTER');
   return [...chains].filter((chain) => {
-    const [a, b] = [theirs, ours].map((lines) => lines.filter((line) => chainOf(line) === chain));
-    return a?.filter((line) => b?.includes(line)).join('\n') !== b?.filter((line) => a?.includes(line)).join('\n');
+    const [a = [], b = []] = [theirs, ours].map((lines) => lines.filter((line) => chainOf(line) === chain));
+    const [inA, inB] = [new Set(a), new Set(b)];
+    return a.filter((line) => inB.has(line)).join('\n') !== b.filter((line) => inA.has(line)).join('\n');
   });
 }

@@ -4,10 +4,16 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Cidr, cidrContains, familyOf, parseCidr } from '../../lib/address.ts';
-import { EndpointBit, type ObjectRecord, type ServiceBody, type ServicePortBody, type SliceBody } from '../../lib/records.ts';
+import { type Cidr, cidrContains, familyOf, parseAddress, parseCidr } from '../../lib/address.ts';
+import {
+  EndpointBit,
+  type ObjectRecord,
+  type ServiceBody,
+  type ServicePortBody,
+  type SliceBody,
+} from '../../lib/records.ts';
 import type { IpAddress, IpFamily } from '../../lib/types.ts';
-import { type RuleLine, ruleLines } from './compare-rules.ts';
+import { type RuleLine, ruleLines } from './rule-lines.ts';
 import type { StateText } from './state-text.ts';
 
 /** A dump of all that is compared. */
@@ -35,13 +41,17 @@ export function kubeProxyTables(cluster: Cluster): Tables {
   const families = (['IPv4', 'IPv6'] as const).map((family) => new FamilyModel(cluster, family));
   return {
     ipvs: families.flatMap(({ services }) => [...services].flatMap(([line, rest]) => [line, ...rest])).sort(),
-    sets: families.flatMap(({ sets }) => [...sets].flatMap(([set, all]) => [...all].map((one) => `add ${set} ${one}`))).sort(),
+    sets: families
+      .flatMap(({ sets }) => [...sets].flatMap(([set, all]) => [...all].map((one) => `add ${set} ${one}`)))
+      .sort(),
     addresses: families.flatMap(({ bound }) => [...bound]).sort(),
     rules: new Map(families.map((model) => [model.family, model.rules()])),
   };
 }
 
 const listing = readFileSync(join(import.meta.dirname, '../../../test/fixtures/iptables-save-4.5.txt'), 'utf8');
+
+const forwardedOnly = '-m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL';
 
 class FamilyModel {
   readonly family: IpFamily;
@@ -65,7 +75,8 @@ class FamilyModel {
 
   #port(key: string, body: ServiceBody, port: ServicePortBody, clusterIP: IpAddress): void {
     const { family } = this;
-    const ofFamily = (list: readonly IpAddress[]): IpAddress[] => list.filter((address) => familyOf(address) === family);
+    const ofFamily = (list: readonly IpAddress[]): IpAddress[] =>
+      list.filter((address) => familyOf(address) === family);
     const [externalIPs, loadBalancerIPs] = [ofFamily(body.externalIPs), ofFamily(body.loadBalancerIPs)];
     const endpoints = this.#endpoints(key, port);
     for (const { address, port: number } of endpoints.filter(isLocal)) {
@@ -115,13 +126,14 @@ class FamilyModel {
     if (ranges.length === 0) return;
     const tuple = `${vip},${protocol}:${port}`;
     this.#add('LOAD-BALANCER-FW', tuple);
-    const nodeIP = this.#nodes(true)[0];
+    // What kube-proxy falls back to.
+    const nodeIP = this.#nodes(true)[0] ?? (this.family === 'IPv4' ? '127.0.0.1' : '::1');
     let allowsNode = false;
     for (const cidr of ranges) {
       if (cidr === undefined) continue;
       // The kernel refuses a net of length 0, and lists one of full length without it.
       if (cidr.prefixLength > 0) this.#add('LOAD-BALANCER-SOURCE-CIDR', `${tuple},${this.#net(cidr)}`);
-      allowsNode ||= nodeIP !== undefined && cidrContains(cidr, nodeIP);
+      allowsNode ||= contains(cidr, nodeIP);
     }
     if (allowsNode) this.#add('LOAD-BALANCER-SOURCE-IP', `${tuple},${vip}`);
     else {
@@ -136,7 +148,13 @@ class FamilyModel {
     return prefixLength === (this.family === 'IPv4' ? 32 : 128) ? address : text;
   }
 
-  #virtualService(body: ServiceBody, { protocol }: ServicePortBody, vip: IpAddress, port: number, list: readonly Endpoint[]): void {
+  #virtualService(
+    body: ServiceBody,
+    { protocol }: ServicePortBody,
+    vip: IpAddress,
+    port: number,
+    list: readonly Endpoint[],
+  ): void {
     const name = `${{ tcp: '-t', udp: '-u', sctp: '--sctp-service' }[protocol]} ${hostPort(vip, port)}`;
     const persistent = body.affinitySeconds > 0 ? ` -p ${body.affinitySeconds}` : '';
     for (const line of [...this.services.keys()]) if (line.startsWith(`-A ${name} `)) this.services.delete(line);
@@ -150,7 +168,9 @@ class FamilyModel {
   #endpoints(service: string, { name, protocol }: ServicePortBody): readonly Endpoint[] {
     const found = new Map<string, Endpoint>();
     const slices = this.#cluster.records.flatMap(({ kind, key, body }) =>
-      kind === 'slice' && body !== null && body.service === service && body.family === this.family ? [{ key, body }] : [],
+      kind === 'slice' && body !== null && body.service === service && body.family === this.family
+        ? [{ key, body }]
+        : [],
     );
     for (const { body } of slices.sort((a, b) => (a.key < b.key ? -1 : 1))) {
       for (const { port } of body.ports.filter((one) => one.name === name && one.protocol === protocol)) {
@@ -166,7 +186,9 @@ class FamilyModel {
 
   #clusterList(endpoints: readonly Endpoint[]): readonly Endpoint[] {
     const ready = endpoints.filter(isReady);
-    const zone = this.#cluster.records.flatMap(({ kind, body }) => (kind === 'node' && body?.self ? [body.zone] : []))[0];
+    const zone = this.#cluster.records.flatMap(({ kind, body }) =>
+      kind === 'node' && body?.self ? [body.zone] : [],
+    )[0];
     const near = (hints: (endpoint: Endpoint) => readonly string[], here: string): readonly Endpoint[] => {
       const isHinted = here !== '' && ready.every((endpoint) => hints(endpoint).length > 0);
       return isHinted ? ready.filter((endpoint) => hints(endpoint).includes(here)) : [];
@@ -178,7 +200,9 @@ class FamilyModel {
   /** Addresses of Nodes of this family, of this one or the others. */
   #nodes(self: boolean): readonly IpAddress[] {
     return this.#cluster.records.flatMap(({ kind, body }) =>
-      kind === 'node' && body?.self === self ? body.addresses.filter((address) => familyOf(address) === this.family) : [],
+      kind === 'node' && body?.self === self
+        ? body.addresses.filter((address) => familyOf(address) === this.family)
+        : [],
     );
   }
 
@@ -198,7 +222,10 @@ class FamilyModel {
       if (set === undefined) return [line];
       const isConditional = !/^filter -A KUBE-(IPVS-FILTER|NODE-PORT) /.test(line);
       if (isConditional && !this.sets.has(this.#setName(set))) return [];
-      return [line.replace(`KUBE-${set} `, `${this.#setName(set)} `)];
+      const ours = line.replace(`KUBE-${set} `, `${this.#setName(set)} `);
+      // The listing leaves out what needs br_netfilter.
+      const forwarded = ours.replace(/ -m addrtype --dst-type LOCAL -j ACCEPT$/, ` ${forwardedOnly} -j ACCEPT`);
+      return forwarded === ours ? [ours] : [forwarded, ours];
     });
     const spelled = lines.map((line) => {
       const withoutCidr = line.replace(/! -s \S+ (.*) dst,dst -j KUBE-MARK-MASQ$/, '$1 src,dst -j KUBE-MARK-MASQ');
@@ -227,6 +254,11 @@ function isReady({ conditions }: Endpoint): boolean {
 
 function isLocal({ conditions }: Endpoint): boolean {
   return (conditions & EndpointBit.local) !== 0;
+}
+
+function contains(cidr: Cidr, text: string): boolean {
+  const address = parseAddress(text);
+  return address !== undefined && cidrContains(cidr, address);
 }
 
 function hostPort(address: IpAddress, port: number): string {

@@ -3,7 +3,7 @@ import { projectNode } from '../../lib/kube/node-projection.ts';
 import { projectService } from '../../lib/kube/service-projection.ts';
 import { projectSlice } from '../../lib/kube/slice-projection.ts';
 import { Planner } from '../../lib/plan/planner.ts';
-import { type RuleOptions, type RuleSet, staticRules } from '../../lib/plan/rules.ts';
+import { familyRules, type RuleOptions, type RuleSet } from '../../lib/plan/rules.ts';
 import type { ObjectRecord } from '../../lib/records.ts';
 import type { Cluster, Tables } from './kube-proxy-model.ts';
 import { nodeAddresses, planDefaults } from './records.ts';
@@ -45,7 +45,9 @@ export function ourTables({ records, nodeName, interfaceAddresses }: Cluster): T
   const addresses = nodeAddresses(...interfaceAddresses);
   planner.apply({ records: [...records, { ...addresses, key: nodeName }], snapshot: 'whole', allSynced: true });
   planner.project();
-  const rules = planDefaults.families.map((family) => [family, savedLines(staticRules(family, ruleOptions))] as const);
+  const rules = planDefaults.families.map((family) => {
+    return [family, savedLines(familyRules(family, ruleOptions, planner.rules.of(family)))] as const;
+  });
   return { ...stateText(planner.desired), rules: new Map(rules) };
 }
 

@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { ruleChanges, staticRules } from '../../../lib/plan/rules.ts';
 import { setIdOf, setSpecs } from '../../../lib/plan/sets.ts';
 import { clusterEvents, ownNode } from '../../harness/arbitrary-objects.ts';
 import { type Difference, differenceRules, differencesOf } from '../../harness/kube-proxy-differences.ts';
 import { fixtureDump, fixtureNames, fixtureObjects } from '../../harness/kube-proxy-dump.ts';
 import { type Cluster, kubeProxyTables, type Tables } from '../../harness/kube-proxy-model.ts';
 import { ObjectHistory } from '../../harness/object-history.ts';
-import { clusterOf, ourTables } from '../../harness/object-records.ts';
+import { clusterOf, ourTables, ruleOptions } from '../../harness/object-records.ts';
 import { ip } from '../../harness/records.ts';
 import { runs } from '../../harness/runs.ts';
 import { node, service, slice } from '../kube/objects.ts';
@@ -89,7 +90,12 @@ function* mutations(tables: Tables): Generator<readonly [what: string, tables: T
 }
 
 const self = node('n1', {
-  status: { addresses: [{ type: 'InternalIP', address: '192.168.1.10' }, { type: 'InternalIP', address: 'fd00:50::10' }] },
+  status: {
+    addresses: [
+      { type: 'InternalIP', address: '192.168.1.10' },
+      { type: 'InternalIP', address: 'fd00:50::10' },
+    ],
+  },
 });
 const other = node('n2', { status: { addresses: [{ type: 'InternalIP', address: '192.168.1.20' }] } });
 const near = { addresses: ['10.244.1.5'], nodeName: 'n1' };
@@ -101,7 +107,9 @@ const balanced = (...addresses: string[]): { readonly [key: string]: unknown } =
 });
 
 /** Manifests that there is no dump of → the differences that there have to be beside those that there are always. */
-const manifests: Readonly<Record<string, readonly [objects: readonly { readonly kind: string }[], rules: readonly string[]]>> = {
+const manifests: Readonly<
+  Record<string, readonly [objects: readonly { readonly kind: string }[], rules: readonly string[]]>
+> = {
   'external IPs, both policies, one on an interface': [
     [
       service('a', { externalIPs: ['203.0.113.5', '192.168.1.10'] }),
@@ -123,7 +131,10 @@ const manifests: Readonly<Record<string, readonly [objects: readonly { readonly 
     [],
   ],
   'policy Local without a local endpoint': [
-    [service('svc1', { type: 'NodePort', ports: nodePorts('TCP'), externalTrafficPolicy: 'Local' }), slice('s', { endpoints: [far] })],
+    [
+      service('svc1', { type: 'NodePort', ports: nodePorts('TCP'), externalTrafficPolicy: 'Local' }),
+      slice('s', { endpoints: [far] }),
+    ],
     [],
   ],
   'SCTP node port of policy Local': [
@@ -135,14 +146,24 @@ const manifests: Readonly<Record<string, readonly [objects: readonly { readonly 
   ],
   'dual-stack load balancer, ranges of both families': [
     [
-      service('svc1', { ...dual, type: 'LoadBalancer', loadBalancerSourceRanges: ['192.168.1.0/24', '2001:db8::/32', '10.1.1.1/32'] }, balanced('198.18.0.1', '2001:db8:1::1')),
+      service(
+        'svc1',
+        { ...dual, type: 'LoadBalancer', loadBalancerSourceRanges: ['192.168.1.0/24', '2001:db8::/32', '10.1.1.1/32'] },
+        balanced('198.18.0.1', '2001:db8:1::1'),
+      ),
       slice('s', { endpoints: [near, far] }),
       slice('s6', { addressType: 'IPv6', endpoints: [{ addresses: ['fd00:244::5'], nodeName: 'n1' }] }),
     ],
     [],
   ],
   'ranges of the other family only': [
-    [service('svc1', { ...dual, type: 'LoadBalancer', loadBalancerSourceRanges: ['2001:db8::/32'] }, balanced('198.18.0.1', '2001:db8:1::1'))],
+    [
+      service(
+        'svc1',
+        { ...dual, type: 'LoadBalancer', loadBalancerSourceRanges: ['2001:db8::/32'] },
+        balanced('198.18.0.1', '2001:db8:1::1'),
+      ),
+    ],
     ['ranges-of-the-other-family'],
   ],
   'everybody is in range': [
@@ -152,7 +173,13 @@ const manifests: Readonly<Record<string, readonly [objects: readonly { readonly 
   'hairpin, not ready, affinity': [
     [
       service('svc1', { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } }),
-      slice('s', { endpoints: [near, { ...far, conditions: { ready: false } }, { addresses: ['10.244.1.6'], nodeName: 'n1', conditions: { ready: false } }] }),
+      slice('s', {
+        endpoints: [
+          near,
+          { ...far, conditions: { ready: false } },
+          { addresses: ['10.244.1.6'], nodeName: 'n1', conditions: { ready: false } },
+        ],
+      }),
     ],
     [],
   ],
@@ -161,13 +188,46 @@ const manifests: Readonly<Record<string, readonly [objects: readonly { readonly 
     [],
   ],
   'internal policy Local without a local endpoint, beside a node port': [
-    [service('svc1', { internalTrafficPolicy: 'Local', type: 'NodePort', ports: nodePorts('TCP') }), slice('s', { endpoints: [far] })],
+    [
+      service('svc1', { internalTrafficPolicy: 'Local', type: 'NodePort', ports: nodePorts('TCP') }),
+      slice('s', { endpoints: [far] }),
+    ],
     ['strict-internal-policy'],
+  ],
+  'an endpoint that two slices say differently': [
+    [
+      service('svc1'),
+      slice('s-a', { endpoints: [far] }),
+      slice('s-b', { endpoints: [{ ...far, conditions: { ready: false } }] }),
+    ],
+    ['endpoint-said-twice'],
+  ],
+  'a health check where no address of the node is of the family': [
+    [
+      service(
+        'svc1',
+        {
+          clusterIP: 'fd00:96::10',
+          type: 'LoadBalancer',
+          ports: nodePorts('TCP'),
+          externalTrafficPolicy: 'Local',
+          healthCheckNodePort: 32000,
+        },
+        balanced('2001:db8:1::1'),
+      ),
+      node('n1', { status: { addresses: [{ type: 'InternalIP', address: '192.168.1.10' }] } }),
+    ],
+    ['health-check-without-node-port'],
   ],
   'one node port of two Services': [
     [
       service('svc1', { type: 'NodePort', ports: nodePorts('TCP') }, {}, { creationTimestamp: '2026-01-01T00:00:00Z' }),
-      service('svc2', { clusterIP: '10.96.0.11', type: 'NodePort', ports: nodePorts('TCP'), externalTrafficPolicy: 'Local' }),
+      service('svc2', {
+        clusterIP: '10.96.0.11',
+        type: 'NodePort',
+        ports: nodePorts('TCP'),
+        externalTrafficPolicy: 'Local',
+      }),
       slice('s', { endpoints: [near] }),
     ],
     ['conflict'],
@@ -176,22 +236,31 @@ const manifests: Readonly<Record<string, readonly [objects: readonly { readonly 
 
 for (const [name, [objects, rules]] of Object.entries(manifests)) {
   test(`what kube-proxy would write: ${name}`, () => {
-    const cluster = clusterOf([self, other, ...objects], 'n1');
+    const cluster = clusterOf(objects.some(({ kind }) => kind === 'Node') ? objects : [self, other, ...objects], 'n1');
     const theirs = kubeProxyTables(cluster);
     const ours = ourTables(cluster);
     const differences = differencesOf(theirs, ours, cluster);
     assert.deepEqual(unexplained(differences), []);
     assert.deepEqual(rulesUsed(differences), [...always, ...rules].sort());
-    for (const [what, mutated] of mutations(theirs)) {
-      const found = unexplained(differencesOf(mutated, ours, cluster));
-      const isMeant = rules.some((rule) => rule === 'conflict');
-      assert.ok(isMeant || found.length > 0, `in kube-proxy's tables: ${what}`);
+    // What differs on purpose may differ in another way.
+    const meant = differences.map(({ line }) => line.replace(/^address /, ''));
+    let count = 0;
+    for (const [what, mutated] of rules.includes('conflict') ? [] : mutations(theirs)) {
+      count += 1;
+      if (count % runs(8, 1) !== 0) continue;
+      if (meant.some((line) => what.includes(line))) continue;
+      assert.notDeepEqual(unexplained(differencesOf(mutated, ours, cluster)), [], `in kube-proxy's tables: ${what}`);
     }
   });
 }
 
+test('every rule is needed, and there is no other', () => {
+  const needed = [...always, ...Object.values(manifests).flatMap(([, rules]) => rules)];
+  // Of addresses that can be no frontend or endpoint the projection makes no records: only a dump can have them.
+  assert.deepEqual([...new Set([...needed, 'special-address'])].sort(), [...differenceRules.keys()].sort());
+});
+
 test('for any objects every difference is explained', () => {
-  const used = new Set<string>();
   fc.assert(
     fc.property(fc.array(clusterEvents, { minLength: 8, maxLength: 16 }), (events) => {
       const history = new ObjectHistory({ saysAddresses: false });
@@ -203,11 +272,20 @@ test('for any objects every difference is explained', () => {
       };
       const differences = differencesOf(kubeProxyTables(cluster), ourTables(cluster), cluster);
       assert.deepEqual(unexplained(differences), []);
-      for (const rule of rulesUsed(differences)) used.add(rule);
     }),
-    { numRuns: runs(500) },
+    { numRuns: runs(200) },
   );
-  // Of addresses that can be no frontend or endpoint the projection makes no records.
-  const rules = [...differenceRules.keys()].filter((rule) => rule !== 'special-address');
-  assert.deepEqual([...used].sort(), rules.sort());
+});
+
+test('a running kube-proxy is taken over by rewriting the chains that lack rules, and no jump', () => {
+  const saved = ['nat', 'filter'].map((table) => {
+    const lines = (fixtureDump('05-nodeport-cluster').rules.get('IPv4') ?? [])
+      .filter((line) => line.startsWith(`${table} `))
+      .map((line) => line.slice(table.length + 1));
+    return [`*${table}`, ...lines, 'COMMIT'].join('\n');
+  });
+  const input = ruleChanges(saved.join('\n'), staticRules('IPv4', ruleOptions)) ?? '';
+  assert.match(input, /^:KUBE-NODE-PORT - \[0:0\]$/m);
+  assert.doesNotMatch(input, /^-I /m);
+  assert.doesNotMatch(input, /^:KUBE-(MARK-MASQ|POSTROUTING|IPVS-FILTER|FORWARD) /m);
 });
