@@ -105,7 +105,10 @@ class FamilyModel {
       if (body.externalPolicyLocal) this.#add('LOAD-BALANCER-LOCAL', tuple(address));
       this.#sourceRanges(body, port, address);
     }
-    if (port.nodePort === 0) return this.#healthCheck(body);
+    if (port.nodePort === 0) {
+      this.#healthCheck(body);
+      return;
+    }
     const nodes = ofFamily(this.#cluster.interfaceAddresses);
     if (nodes.length === 0) return;
     for (const address of nodes) this.#virtualService(body, port, address, port.nodePort, external);

@@ -3,6 +3,8 @@
  * a rule of test/harness/kube-proxy-differences.ts, and no other passes.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ruleChanges, staticRules } from '../../../lib/plan/rules.ts';
@@ -254,7 +256,10 @@ for (const [name, [objects, rules]] of Object.entries(manifests)) {
   });
 }
 
-test('every rule is needed, and there is no other', () => {
+test('every rule is needed, is in docs/semantics.md, and there is no other', () => {
+  const root = join(import.meta.dirname, '../../../..');
+  const documented = readFileSync(join(root, 'docs/semantics.md'), 'utf8').matchAll(/^\| `([a-z-]+)` \|/gm);
+  assert.deepEqual([...documented].map(([, name]) => name).sort(), [...differenceRules.keys()].sort());
   const needed = [...always, ...Object.values(manifests).flatMap(([, rules]) => rules)];
   // Of addresses that can be no frontend or endpoint the projection makes no records: only a dump can have them.
   assert.deepEqual([...new Set([...needed, 'special-address'])].sort(), [...differenceRules.keys()].sort());
