@@ -5,7 +5,7 @@ import type { KernelSession, OperationFailure } from '../kernel/session.ts';
 import type { Operation, Verb } from '../operations.ts';
 import type { Change } from '../plan/difference.ts';
 import type { ObjectId } from '../plan/object-id.ts';
-import { guardSetIds, setIdOf } from '../plan/sets.ts';
+import { guardSetIds, localTwins, setIdOf, tupleSetIds } from '../plan/sets.ts';
 import type { AppliedState } from './applied.ts';
 import { type ObjectScope, scopeOf } from './object-scope.ts';
 import type { RetryQueue } from './retry-queue.ts';
@@ -16,6 +16,13 @@ const chunkSize = 1000;
 
 /** Refusals that say the kernel does not hold what we believed it to: worth a look before they count as failures. */
 const surprises: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'EEXIST']);
+
+export interface WriterOptions {
+  /** The proxier's own scheduler: one that cannot be done without. */
+  readonly scheduler: string;
+  /** Called after each batch in which VIPs were bound or unbound: the kernel has told everybody who listens. */
+  bound(): void;
+}
 
 export interface WriteOptions {
   readonly nowMs: number;
@@ -31,11 +38,14 @@ export interface WriteOutcome {
   readonly suspects: readonly ObjectScope[];
   /** Objects that were refused and wait for their next try. */
   readonly refused: ReadonlySet<ObjectId>;
+  /** Schedulers of single Services that the kernel does not have: what asks for them was not written. */
+  readonly unknownSchedulers: ReadonlySet<string>;
 }
 
 interface Progress {
   readonly suspects: ObjectScope[];
   readonly refused: Set<ObjectId>;
+  readonly unknownSchedulers: Set<string>;
   /** Something went wrong that others rely on. */
   shaken: boolean;
 }
@@ -44,16 +54,18 @@ export class Writer {
   readonly #session: KernelSession;
   readonly #applied: AppliedState;
   readonly #retries: RetryQueue;
+  readonly #options: WriterOptions;
 
-  constructor(session: KernelSession, applied: AppliedState, retries: RetryQueue) {
+  constructor(session: KernelSession, applied: AppliedState, retries: RetryQueue, options: WriterOptions) {
     this.#session = session;
     this.#applied = applied;
     this.#retries = retries;
+    this.#options = options;
   }
 
   /** Stops after the stage in which something went wrong that later stages rely on. */
   write(changes: readonly Change[], options: WriteOptions): WriteOutcome {
-    const progress: Progress = { suspects: [], refused: new Set(), shaken: false };
+    const progress: Progress = { suspects: [], refused: new Set(), unknownSchedulers: new Set(), shaken: false };
     let written = 0;
     for (const end of stageEnds(changes)) {
       for (; written < end; written = Math.min(end, written + chunkSize)) {
@@ -61,8 +73,9 @@ export class Writer {
       }
       if (progress.shaken) break;
     }
-    const { suspects, refused } = progress;
-    return { complete: written >= changes.length && suspects.length === 0, suspects, refused };
+    const { suspects, refused, unknownSchedulers } = progress;
+    const complete = written >= changes.length && suspects.length === 0 && unknownSchedulers.size === 0;
+    return { complete, suspects, refused, unknownSchedulers };
   }
 
   #run(changes: readonly Change[], options: WriteOptions, progress: Progress): void {
@@ -89,9 +102,18 @@ export class Writer {
         this.#wentWrong(change, failure, options, progress);
       }
     });
+    if (sent.some(({ operation: { verb } }) => bindVerbs.has(verb) || unbindVerbs.has(verb))) {
+      this.#options.bound();
+    }
   }
 
   #wentWrong(change: Change, failure: OperationFailure, options: WriteOptions, progress: Progress): void {
+    const scheduler = unknownScheduler(change.operation, failure);
+    if (scheduler !== undefined && scheduler !== this.#options.scheduler) {
+      progress.unknownSchedulers.add(scheduler);
+      progress.shaken = true;
+      return;
+    }
     const isUnknown = failure.outcome === 'unknown';
     const wasSuspected = options.suspected.has(change.object);
     if (isUnknown) this.#applied.learnUnknown(change.operation);
@@ -116,9 +138,9 @@ export class Writer {
 
 /**
  * Where to stop and look at the answers, as end positions: after the virtual services and their source ranges, before anything is exempt from
- * SNAT (what needed it has drained by then), before addresses are bound (they must be protected by then), before what is bound in the other
- * way is unbound (it may be the same VIPs), before the entries that tell whose a virtual service is are removed, before source ranges are (no
- * firewall entry refers to them by then).
+ * SNAT (what needed it has drained by then), between the tuples that come and those that go (they may be of the same virtual service), before
+ * addresses are bound (they must be protected by then), before what is bound in the other way is unbound (it may be the same VIPs), before the
+ * entries that tell whose a virtual service is are removed, before source ranges are (no firewall entry refers to them by then).
  */
 function stageEnds(changes: readonly Change[]): number[] {
   const opens = changes.findIndex(
@@ -130,12 +152,28 @@ function stageEnds(changes: readonly Change[]): number[] {
     ({ operation }) => operation.verb === 'remove-service' || unbindVerbs.has(operation.verb),
   );
   const drained = changes.findLastIndex(({ operation }) => drains(operation));
+  const exempts = drained >= 0 && changes.slice(drained + 1).some(({ operation }) => endsSnat(operation));
+  const tupled = changes.findLastIndex(
+    ({ operation }) => operation.verb === 'add-entry' && isTuple(operation.set.name),
+  );
+  const untuples = changes
+    .slice(tupled + 1)
+    .some(({ operation }) => operation.verb === 'remove-entry' && isTuple(operation.set.name));
   const unlisted = changes.findIndex(
     ({ operation }) => operation.verb === 'remove-entry' && isRange(operation.set.name),
   );
   const moved: Verb = changes[binds]?.operation.verb === 'add-address' ? 'remove-local-route' : 'remove-address';
   const moves = binds < 0 ? -1 : changes.findIndex(({ operation }) => operation.verb === moved);
-  const ends = [opens, drained + 1, binds, moves, ended + 1, unlisted, changes.length].filter((end) => end > 0);
+  const ends = [
+    opens,
+    exempts ? drained + 1 : 0,
+    untuples ? tupled + 1 : 0,
+    binds,
+    moves,
+    ended + 1,
+    unlisted,
+    changes.length,
+  ].filter((end) => end > 0);
   return [...new Set(ends)].sort((a, b) => a - b);
 }
 
@@ -151,10 +189,30 @@ function isRange(set: string): boolean {
   return guards(set) && setIdOf(set)?.id !== 'LOAD-BALANCER-FW';
 }
 
+function isTuple(set: string): boolean {
+  const id = setIdOf(set)?.id;
+  return id !== undefined && tupleSetIds.includes(id);
+}
+
+/** What it speaks of keeps its clients' addresses from then on. */
+function endsSnat(operation: Operation): boolean {
+  if (operation.verb !== 'add-entry' && operation.verb !== 'remove-entry') return false;
+  const id = setIdOf(operation.set.name)?.id;
+  if (id === undefined) return false;
+  if (operation.verb === 'remove-entry') return id === 'EXTERNAL-IP';
+  return id === 'EXTERNAL-IP-LOCAL' || localTwins.has(id);
+}
+
 /** A destination that is to get no new connections. */
 function drains(operation: Operation): boolean {
   if (operation.verb === 'remove-destination') return true;
   return operation.verb === 'update-destination' && operation.destination.weight === 0;
+}
+
+/** ENOENT of a virtual service is about its scheduler: one that is not there itself is ESRCH (ip_vs_genl_set_cmd). */
+function unknownScheduler(operation: Operation, { outcome, error }: OperationFailure): string | undefined {
+  if (operation.verb !== 'create-service' && operation.verb !== 'update-service') return undefined;
+  return outcome === 'failed' && error.errnoName === 'ENOENT' ? operation.service.scheduler : undefined;
 }
 
 /** A value that cannot even be encoded harms its own operation only. */

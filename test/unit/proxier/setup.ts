@@ -67,6 +67,7 @@ export class FakeNode {
       openSession: () => this.kernel.session(),
       openIptables: async () => this.iptables,
       sysctls: this.sysctls,
+      cores: 2,
       interfaceAddresses: () => [],
       random: () => 0,
       nowMicros: () => 0,
