@@ -5,6 +5,7 @@
 import { EndpointBit, type ObjectKey, type SliceBody } from '../records.ts';
 import type { IpAddress } from '../types.ts';
 import { type Endpoint, isLocal, isReady, isServingTerminating, mergeEndpoints, standing } from './endpoints.ts';
+import type { Exclusions } from './exclusions.ts';
 import type { ServicePortRef } from './service-port.ts';
 import { type NodePlace, selectEndpoints } from './topology.ts';
 
@@ -38,12 +39,13 @@ export function explainEndpoints(
   slices: ReadonlyMap<ObjectKey, SliceBody>,
   ref: ServicePortRef,
   place: NodePlace,
+  exclusions: Exclusions,
 ): readonly EndpointVerdict[] {
   const { family, portName, protocol } = ref;
   const mine = [...slices].filter(([, slice]) => slice.family === family).sort(([a], [b]) => (a < b ? -1 : 1));
   const candidates = mine.flatMap(([key, slice]) => candidatesOf(key, slice, ref));
   const winners = winnersOf(candidates);
-  const reasons = new Reasons(mergeEndpoints(slices, family, portName, protocol), place);
+  const reasons = new Reasons(exclusions.applyTo(mergeEndpoints(slices, family, portName, protocol)), place);
   return candidates.map((candidate) => {
     const { slice, endpoint } = candidate;
     const { address, port, weight } = endpoint;
@@ -54,6 +56,10 @@ export function explainEndpoints(
     }
     if (winner !== candidate) {
       const verdict = out(replaced(endpoint, winner, slice));
+      return { address, port, slice, weight, cluster: verdict, local: verdict };
+    }
+    if (exclusions.has(endpoint)) {
+      const verdict = out('taken out by drain()');
       return { address, port, slice, weight, cluster: verdict, local: verdict };
     }
     return { address, port, slice, weight, cluster: reasons.cluster(endpoint), local: reasons.local(endpoint) };

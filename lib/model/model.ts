@@ -6,8 +6,8 @@ import { familyOf } from '../address.ts';
 import type { NodeBody, ObjectKey, ObjectRecord, RecordKind, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { mergeEndpoints } from './endpoints.ts';
-import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
 import { type EndpointRef, Exclusions } from './exclusions.ts';
+import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
 import { MultiMap } from './multi-map.ts';
 import { type Change, RecordStore } from './record-store.ts';
 import { type ServicePort, type ServicePortRef, servicePortId } from './service-port.ts';
@@ -180,7 +180,8 @@ export class Model {
 
   /** Every endpoint of a service port, used or not, and why. Not for a hot path: it looks at all slices of the Service anew. */
   explain(ref: ServicePortRef): readonly EndpointVerdict[] {
-    return explainEndpoints(this.#slicesByService.get(ref.service) ?? noSlices, ref, this.#place());
+    const slices = this.#slicesByService.get(ref.service) ?? noSlices;
+    return explainEndpoints(slices, ref, this.#place(), this.#exclusions);
   }
 
   #place(): NodePlace {

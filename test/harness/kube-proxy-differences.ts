@@ -113,6 +113,17 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
     },
   ],
   [
+    'cluster-ip-on-an-interface',
+    {
+      side: 'kube-proxy',
+      explains: (line, { facts, frontends }) =>
+        (line.kind === 'address' || line.set === 'IPVS-IPS') &&
+        line.address !== undefined &&
+        facts.onInterfaces.has(line.address) &&
+        frontends(line).some(({ kind }) => kind === 'cluster-ip'),
+    },
+  ],
+  [
     'endpoint-said-twice',
     {
       side: 'both',

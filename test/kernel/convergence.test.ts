@@ -21,6 +21,7 @@ import { type StateText, stateText } from '../harness/state-text.ts';
 import { clearTables } from '../harness/topology.ts';
 import { newKernel, World } from '../unit/reconcile/world.ts';
 
+const noTimeouts = { tcpSeconds: 0, tcpFinSeconds: 0, udpSeconds: 0 };
 const nodeLink = 'prop-node0';
 const events = fc.array(clusterEvents, { minLength: 4, maxLength: 10, size: 'max' });
 /** After an event: say nothing yet; start anew with all there is; or say it. */
@@ -58,7 +59,7 @@ describe('convergence on the real kernel', () => {
 
   /** What is there; both families, whatever the init says, so that nobody touches the other one. */
   function found(): StateText & { readonly routes: readonly string[] } {
-    const observed = readKernel(session, ['IPv4', 'IPv6']);
+    const observed = readKernel(session, { families: ['IPv4', 'IPv6'], ipvsTimeouts: noTimeouts });
     return { ...stateText(observed), routes: [...observed.routes].sort() };
   }
 

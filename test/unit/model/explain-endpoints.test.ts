@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { EndpointBit } from '../../../lib/records.ts';
 import {
   type EndpointShape,
+  ip,
   node,
   nodeAddresses,
   plannerOf,
@@ -155,5 +156,18 @@ test('of the same address in two slices one counts, the other says which', () =>
   assert.deepEqual(explained(ready, ready), [
     ['ns1/a', true, 'ready'],
     ['ns1/b', false, 'replaced by the same address in slice ns1/a'],
+  ]);
+});
+
+test('an endpoint that drain() takes out is out, and the others are judged without it', () => {
+  const planner = plannerOf([service(), slice([{ address: near }, { address: far, conditions: servingTerminating }])]);
+  planner.exclude([{ address: ip(near) }]);
+  planner.project();
+  const said = planner
+    .explain()
+    .flatMap(({ endpoints }) => endpoints.map(({ cluster }) => [cluster?.isIn, cluster?.why]));
+  assert.deepEqual(said, [
+    [false, 'taken out by drain()'],
+    [true, 'serving while terminating, and no endpoint is ready'],
   ]);
 });

@@ -196,6 +196,10 @@ const manifests: Readonly<
     ],
     ['strict-internal-policy'],
   ],
+  'a cluster IP that an interface has': [
+    [service('svc1', { clusterIP: '192.168.1.10' })],
+    ['cluster-ip-on-an-interface'],
+  ],
   'an endpoint that two slices say differently': [
     [
       service('svc1'),
