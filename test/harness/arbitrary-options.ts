@@ -27,7 +27,7 @@ export const reconcileInits: fc.Arbitrary<ReconcileInit> = diced(24, (dice) => (
   drainTimeoutMs: dice.pick([60_000, 0]),
   drainServices: dice.oneIn(3),
   ownership: dice.pick(['ledger', 'all']),
-  excludeCIDRs: dice.pick([[], ['10.96.0.2/32']]),
+  excludeCIDRs: dice.pick([[], ['10.99.0.0/16']]),
   takeOver: dice.oneIn(3),
   applySysctls: !dice.oneIn(3),
   strictARP: dice.oneIn(3),

@@ -70,6 +70,10 @@ export class ClusterFacts {
     return meant.reduce((most, rivals) => (rivals.length > most.length ? rivals : most), []);
   }
 
+  isClusterIP(address: IpAddress): boolean {
+    return this.#frontends.some((frontend) => frontend.kind === 'cluster-ip' && frontend.address === address);
+  }
+
   #of(service: string): readonly Frontend[] {
     return this.#frontends.filter((frontend) => frontend.service === service);
   }

@@ -116,11 +116,11 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
     'cluster-ip-on-an-interface',
     {
       side: 'kube-proxy',
-      explains: (line, { facts, frontends }) =>
-        (line.kind === 'address' || line.set === 'IPVS-IPS') &&
-        line.address !== undefined &&
-        facts.onInterfaces.has(line.address) &&
-        frontends(line).some(({ kind }) => kind === 'cluster-ip'),
+      explains: ({ kind, set, address }, { facts }) =>
+        (kind === 'address' || set === 'IPVS-IPS') &&
+        address !== undefined &&
+        facts.onInterfaces.has(address) &&
+        facts.isClusterIP(address),
     },
   ],
   [

@@ -13,9 +13,9 @@ import { runs } from '../harness/runs.ts';
 import { tableDifference } from '../harness/tables.ts';
 import { newKernel, World } from '../unit/reconcile/world.ts';
 
-const events = fc.array(clusterEvents, { minLength: 4, maxLength: 16, size: 'max' });
+const events = fc.array(clusterEvents, { minLength: 4, maxLength: 10, size: 'max' });
 /** After an event: say nothing yet; start anew with all there is; let time pass; or say it. */
-const portions = fc.array(fc.nat(7), { minLength: 16, maxLength: 16, size: 'max' });
+const portions = fc.array(fc.nat(7), { minLength: 10, maxLength: 10, size: 'max' });
 
 /** Makes the addresses of eth0 these. */
 function setAddresses({ outside }: FakeKernel, addresses: readonly string[]): void {
