@@ -1,5 +1,6 @@
 /** A plan as the commands people know, in the order they would be sent; every line is a command or a comment. */
 import type { PlanResult } from '../reconcile/protocol.ts';
+import { explanationLines } from './format-explanation.ts';
 import { oneLine } from './logger.ts';
 
 export function formatPlan(plan: PlanResult): string {
@@ -17,6 +18,7 @@ export function formatPlan(plan: PlanResult): string {
   }
   for (const { key, from, to } of plan.sysctls)
     lines.push(`sysctl -w ${key.replaceAll('/', '.')}=${to}  # is ${from === '' ? 'not there' : from}`);
+  for (const explanation of plan.explanations) lines.push(...explanationLines(explanation).map(oneLine));
   for (const warning of plan.warnings) lines.push(`# warning: ${oneLine(warning)}`);
   const families = plan.rules.map(({ family }) => family);
   const against = plan.against === 'kernel' ? 'against the kernel' : 'from empty';

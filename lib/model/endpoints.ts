@@ -39,7 +39,7 @@ export function isLocal(endpoint: Endpoint): boolean {
  * Which of two entries with the same `address:port` counts. One that is not terminating beats one that is (an address reused by a
  * new pod beats the old one), then ready, then serving. Equals: the one met first. Weight and hints are those of the one that counts.
  */
-function standing(conditions: number): number {
+export function standing(conditions: number): number {
   const alive = (conditions & EndpointBit.terminating) === 0 ? 4 : 0;
   const ready = (conditions & EndpointBit.ready) === 0 ? 0 : 2;
   const serving = (conditions & EndpointBit.serving) === 0 ? 0 : 1;

@@ -38,7 +38,7 @@ export class Exclusions {
     if (this.#ports.size === 0) return endpoints;
     const usable = ~(EndpointBit.ready | EndpointBit.serving);
     return endpoints.map((endpoint) =>
-      this.#has(endpoint) ? { ...endpoint, conditions: endpoint.conditions & usable } : endpoint,
+      this.has(endpoint) ? { ...endpoint, conditions: endpoint.conditions & usable } : endpoint,
     );
   }
 
@@ -60,7 +60,7 @@ export class Exclusions {
     return [...unlisted.values()];
   }
 
-  #has({ address, port }: Endpoint): boolean {
+  has({ address, port }: Endpoint): boolean {
     const ports = this.#ports.get(address);
     return ports !== undefined && (ports.has(port) || ports.has(undefined));
   }

@@ -7,6 +7,7 @@ import type { NodeBody, ObjectKey, ObjectRecord, RecordKind, ServiceBody, SliceB
 import type { IpAddress, IpFamily } from '../types.ts';
 import { mergeEndpoints } from './endpoints.ts';
 import { type EndpointRef, Exclusions } from './exclusions.ts';
+import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
 import { MultiMap } from './multi-map.ts';
 import { type Change, RecordStore } from './record-store.ts';
 import { type ServicePort, type ServicePortRef, servicePortId } from './service-port.ts';
@@ -160,6 +161,27 @@ export class Model {
       body,
       endpoints: selectEndpoints(endpoints, this.#place()),
     };
+  }
+
+  /** All service ports as they stand, sorted by id. */
+  servicePorts(): readonly ServicePort[] {
+    const ports = new Map<string, ServicePort>();
+    for (const [service, { ports: bodies }] of this.#services.entries()) {
+      for (const { name: portName, protocol } of bodies) {
+        for (const family of this.#families) {
+          const id = servicePortId(family, service, portName, protocol);
+          const port = ports.has(id) ? undefined : this.servicePort({ id, family, service, portName, protocol });
+          if (port !== undefined) ports.set(id, port);
+        }
+      }
+    }
+    return [...ports.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** Every endpoint of a service port, used or not, and why. Not for a hot path: it looks at all slices of the Service anew. */
+  explain(ref: ServicePortRef): readonly EndpointVerdict[] {
+    const slices = this.#slicesByService.get(ref.service) ?? noSlices;
+    return explainEndpoints(slices, ref, this.#place(), this.#exclusions);
   }
 
   #place(): NodePlace {

@@ -7,6 +7,7 @@ import type { NodeBody, ObjectKey, RecordMessage } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { DesiredState } from './desired-state.ts';
 import type { DirtyObjects } from './dirty.ts';
+import { type ExplainContext, explainPort, type PortExplanation } from './explain-port.ts';
 import type { FrontendContext } from './frontends/frontend.ts';
 import { addHash, nameHash, subtractHash } from './hash.ts';
 import type { ObjectId } from './object-id.ts';
@@ -183,6 +184,22 @@ export class Planner {
       default:
         return [];
     }
+  }
+
+  /** Why each service port is served as it is, as of the last {@link project}, sorted by service port. Costs what all endpoints cost. */
+  explain(): readonly PortExplanation[] {
+    const context: ExplainContext = {
+      externalLocalFallback: this.#options.externalLocalFallback,
+      winnerOf: (service) => {
+        const port = this.#desired.claimantsOf(service)[0];
+        const wanted = this.#desired.services.get(service);
+        return port === undefined || wanted === undefined ? undefined : { port, wanted };
+      },
+    };
+    return this.#model.servicePorts().flatMap((port) => {
+      const wanted = this.#ports.get(port.id);
+      return wanted === undefined ? [] : [explainPort(port, wanted, this.#model.explain(port), context)];
+    });
   }
 
   /** New since the last call. */

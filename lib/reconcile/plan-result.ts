@@ -50,6 +50,7 @@ export function planResult(input: PlanInput): PlanResult {
       ...input.settings.warnings,
       ...warnings,
     ],
+    explanations: planner.explain(),
   };
 }
 

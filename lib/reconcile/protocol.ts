@@ -3,6 +3,7 @@
  * unasked: each reply says when it wants to be called again (`wakeInMs`), and the proxier answers with a `tick`.
  */
 import type { ErrorRecord } from '../errors.ts';
+import type { PortExplanation } from '../plan/explain-port.ts';
 import type { ConntrackTuning } from '../plan/sysctls.ts';
 import type { RecordMessage } from '../records.ts';
 import type { IpAddress, IpFamily, IpvsTimeouts } from '../types.ts';
@@ -189,6 +190,8 @@ export interface PlanResult {
   /** Those that would be written; when they are only to be reported they are among the warnings. */
   readonly sysctls: readonly { readonly key: string; readonly from: string; readonly to: string }[];
   readonly warnings: readonly string[];
+  /** Each service port with its frontends, and every endpoint with the lists it is in and why; sorted by service port. */
+  readonly explanations: readonly PortExplanation[];
 }
 
 export interface PlannedOperation {

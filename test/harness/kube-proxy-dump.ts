@@ -1,18 +1,22 @@
 /** What the real kube-proxy 1.36.2 wrote for a manifest: the dumps of test/fixtures/kube-proxy-1.36.2. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { IpFamily } from '../../lib/types.ts';
-import { ruleLines } from './compare-rules.ts';
-import type { StateText } from './state-text.ts';
+import type { Tables } from './kube-proxy-model.ts';
+import { ruleLines } from './rule-lines.ts';
 
 /** Where the manifests and dumps are. */
 export const fixtureFolder: string = join(import.meta.dirname, '../../../test/fixtures/kube-proxy-1.36.2');
 
-export interface KubeProxyDump extends StateText {
+/** Those of which there are a manifest and a dump: more of them need no more than their files. */
+export function fixtureNames(): readonly string[] {
+  return readdirSync(fixtureFolder)
+    .flatMap((file) => /^(.+)\.json$/.exec(file)?.[1] ?? [])
+    .sort();
+}
+
+export interface KubeProxyDump extends Tables {
   /** `create` lines of `ipset save` as `name type family`, sorted; a bitmap has no family. */
   readonly created: readonly string[];
-  /** The `-A` lines of nat and filter, as `nat -A …`, in the order of the dump. */
-  readonly rules: ReadonlyMap<IpFamily, readonly string[]>;
   /** `key = value` of the sysctl section. */
   readonly sysctls: ReadonlyMap<string, string>;
 }
@@ -73,11 +77,4 @@ function sectionsOf(text: string): ReadonlyMap<string, readonly string[]> {
     }
   }
   return sections;
-}
-
-/** Lines that name none of these addresses. */
-export function without(lines: readonly string[], addresses: readonly string[]): readonly string[] {
-  const names = (line: string, address: string): boolean =>
-    line === address || [` ${address},`, ` ${address}:`, `[${address}]:`].some((text) => line.includes(text));
-  return lines.filter((line) => !addresses.some((address) => names(line, address) || line.endsWith(` ${address}`)));
 }

@@ -1,23 +1,20 @@
 /**
  * The real kube-proxy's dumps against what a Proxier puts into the real kernel, one manifest after the other in one network namespace: each
- * must come out entry for entry, whatever was there before. What differs on purpose is named in test/unit/plan/kube-proxy-dump.test.ts.
+ * must come out entry for entry, whatever was there before. What differs on purpose is what the rules of
+ * test/harness/kube-proxy-differences.ts explain.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Proxier } from '../../lib/index.ts';
-import { assertRulesCover, ruleLines } from '../harness/compare-rules.ts';
-import { createdSet, fixtureDump, fixtureFolder, without } from '../harness/kube-proxy-dump.ts';
+import { differencesOf } from '../harness/kube-proxy-differences.ts';
+import { createdSet, fixtureDump, fixtureFolder, fixtureNames, fixtureObjects } from '../harness/kube-proxy-dump.ts';
+import type { Tables } from '../harness/kube-proxy-model.ts';
+import { clusterOf } from '../harness/object-records.ts';
+import { ip } from '../harness/records.ts';
+import { ruleLines } from '../harness/rule-lines.ts';
 import { runTool } from '../harness/run-tool.ts';
 import { clearTables } from '../harness/topology.ts';
-
-const scenarios = [
-  { name: '01-clusterip-tcp', unserved: [] },
-  { name: '02-clusterip-udp-tcp-multiport', unserved: [] },
-  { name: '05-nodeport-cluster', unserved: [] },
-  { name: '11-dual-stack', unserved: ['203.0.113.20', '2001:db8::20'] },
-  { name: '17-terminating-endpoints', unserved: [] },
-] as const;
 
 async function lines(program: string, ...args: string[]): Promise<string[]> {
   return (await runTool(program, args)).split('\n').filter((line) => line !== '');
@@ -38,7 +35,7 @@ describe('manifests that the real kube-proxy was given', () => {
     await clearTables();
   });
 
-  for (const { name, unserved } of scenarios)
+  for (const name of fixtureNames())
     test(name, async () => {
       const dump = fixtureDump(name);
       const manifests = join(fixtureFolder, `${name}.json`);
@@ -52,22 +49,22 @@ describe('manifests that the real kube-proxy was given', () => {
         await handle.stop();
       }
       const ipset = await lines('ipset', 'save');
-      const entries = ipset.filter((line) => line.startsWith('add '));
-      assert.deepEqual((await lines('ipvsadm', '-Sn')).sort(), without(dump.ipvs, unserved));
-      assert.deepEqual(entries.toSorted(), without(dump.sets, unserved));
       const created = ipset.filter((line) => line.startsWith('create ')).map(createdSet);
       assert.deepEqual(created.sort(), dump.created);
-      const isEmpty = (set: string): boolean => !entries.some((line) => line.startsWith(`add ${set} `));
-      const bound = (await lines('ip', '-o', 'addr', 'show', 'dev', 'kube-ipvs0')).map(
-        (line) => / inet6? ([^/]+)\//.exec(line)?.[1] ?? '',
-      );
-      assert.deepEqual(bound.sort(), without(dump.addresses, unserved));
-      for (const [family, tool] of [
-        ['IPv4', 'iptables-legacy-save'],
-        ['IPv6', 'ip6tables-legacy-save'],
-      ] as const) {
-        assertRulesCover(dump.rules.get(family) ?? [], ruleLines(await lines(tool)), isEmpty);
-      }
+      const bound = await lines('ip', '-o', 'addr', 'show', 'dev', 'kube-ipvs0');
+      const ours: Tables = {
+        ipvs: (await lines('ipvsadm', '-Sn')).sort(),
+        sets: ipset.filter((line) => line.startsWith('add ')).sort(),
+        addresses: bound.map((line) => / inet6? ([^/]+)\//.exec(line)?.[1] ?? '').sort(),
+        rules: new Map([
+          ['IPv4', ruleLines(await lines('iptables-legacy-save'))],
+          ['IPv6', ruleLines(await lines('ip6tables-legacy-save'))],
+        ]),
+      };
+      const interfaceAddresses = ['192.168.50.10', 'fd00:50::10'].map(ip);
+      const cluster = { ...clusterOf(fixtureObjects(name), 'node-a'), interfaceAddresses };
+      const unexplained = differencesOf(dump, ours, cluster).filter(({ rule }) => rule === undefined);
+      assert.deepEqual(unexplained, []);
       const wanted = [...dump.sysctls].filter(
         ([key]) => key.startsWith('net.ipv4.vs.') || key === 'net.ipv4.ip_forward',
       );

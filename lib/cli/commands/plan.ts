@@ -12,6 +12,7 @@ interface PlanFlags {
   readonly fromEmpty?: true;
   readonly json?: true;
   readonly timeout?: number;
+  readonly endpoints: boolean;
 }
 
 export function addPlanCommand(program: Command, terminal: Terminal, exit: (code: number) => void): void {
@@ -21,6 +22,7 @@ export function addPlanCommand(program: Command, terminal: Terminal, exit: (code
     .option('--config <file>', configHelp)
     .option('--from-empty', 'as if the kernel held nothing; needs no privileges')
     .option('--timeout <duration>', 'the longest wait for the first lists (default: 30s)', duration)
+    .option('--no-endpoints', 'leave out which frontends there are, and why each endpoint is used or not')
     .option('--json', 'as JSON');
   const given = addSettings(command);
   command.action(async (flags: PlanFlags) => {
@@ -29,7 +31,8 @@ export function addPlanCommand(program: Command, terminal: Terminal, exit: (code
     const { Proxier } = await import('../../proxier/proxier.ts');
     const proxier = new Proxier(options);
     const against = flags.fromEmpty === true ? 'empty' : 'kernel';
-    const plan = await proxier.plan(against, flags.timeout === undefined ? {} : { timeoutMs: flags.timeout });
+    const whole = await proxier.plan(against, flags.timeout === undefined ? {} : { timeoutMs: flags.timeout });
+    const plan = flags.endpoints ? whole : { ...whole, explanations: [] };
     terminal.out(flags.json === true ? `${JSON.stringify(plan, undefined, 2)}\n` : formatPlan(plan));
     exit(ExitCode.ok);
   });

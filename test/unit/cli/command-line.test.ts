@@ -118,6 +118,14 @@ test('plan --from-empty shows every command, who wants it, and what is wrong wit
   assert.match(stdout, /ip addr add 10\.96\.0\.10\/32 dev kube-ipvs0/);
   assert.match(stdout, /iptables-restore --noflush <<'END'\n\*nat/);
   assert.match(stdout, /# warning: .*default\/crooked.*999\.1\.1\.1/);
+  assert.match(
+    stdout,
+    /^# frontend IPv4 default\/web:http\/tcp cluster-ip tcp 10\.96\.0\.10:80: all endpoints \(internalTrafficPolicy Cluster\)$/m,
+  );
+  assert.match(
+    stdout,
+    /^# endpoint IPv4 default\/web:http\/tcp 10\.244\.2\.7:8080 of slice default\/web-1: cluster in \(ready\)$/m,
+  );
   assert.match(stdout, /# from empty: \d+ operations, rules of IPv4, \d+ sysctls\n$/);
   assert.match(stderr, /WARN .*999\.1\.1\.1/);
 });
@@ -129,6 +137,11 @@ test('plan --json is the plan, and logs may be JSON too', async () => {
   const plan: unknown = JSON.parse(stdout);
   assert.ok(typeof plan === 'object' && plan !== null && 'operations' in plan && 'rules' in plan && 'sysctls' in plan);
   for (const line of stderr.trim().split('\n')) assert.ok(JSON.parse(line).level);
+  assert.ok('explanations' in plan && Array.isArray(plan.explanations) && plan.explanations.length === 1);
+  const without = await run('plan', '--no-endpoints', ...args);
+  assert.deepEqual(JSON.parse(without.stdout), { ...plan, explanations: [] });
+  const text = await run('plan', '--from-empty', '--no-endpoints', '--manifests', manifests, ...common);
+  assert.doesNotMatch(text.stdout, /^# (frontend|endpoint) /m);
 });
 
 test('a manifest that does not parse is told by file, and the plan says what it waited for', async (context) => {

@@ -193,7 +193,7 @@ test('resync, plan and settled come after the records handed in before them', as
   const { pump, host, sink, clock } = setup(5000);
   host.answer = ({ kind, ...request }) => {
     if (kind === 'resync') return { ...emptyReply, report: emptyReport };
-    const plan = { against: 'kernel' as const, operations: [], rules: [], sysctls: [], warnings: [] };
+    const plan = { against: 'kernel' as const, operations: [], rules: [], sysctls: [], warnings: [], explanations: [] };
     return 'against' in request ? { ...emptyReply, plan } : emptyReply;
   };
   await pump.start();

@@ -433,8 +433,8 @@ describe('plan', () => {
     assert.deepEqual(bound?.wantedBy, ['IPv4 ns1/web:p/tcp']);
     const { plan: second } = await done.send({ kind: 'plan', against: 'kernel' });
     assert.deepEqual(
-      { ...second, warnings: [] },
-      { against: 'kernel', operations: [], rules: [], sysctls: [], warnings: [] },
+      { ...second, warnings: [], explanations: [] },
+      { against: 'kernel', operations: [], rules: [], sysctls: [], warnings: [], explanations: [] },
     );
   });
 

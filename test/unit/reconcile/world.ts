@@ -1,5 +1,6 @@
 /** A reconciler on the fake kernel under a virtual clock: nothing here waits for real time. */
 import { parseAddress } from '../../../lib/address.ts';
+import type { KernelSession } from '../../../lib/kernel/session.ts';
 import type {
   ReconcileEvent,
   ReconcileInit,
@@ -111,9 +112,16 @@ export class World {
   /** When the reconciler wants to be called; undefined = nothing waits. */
   wakeAtMs: number | undefined;
   #host: InlineHost<ReconcileRequest, ReconcileReply> | undefined;
+  readonly #openSession: () => KernelSession;
 
-  constructor(kernel: FakeKernel = newKernel(), init: Partial<ReconcileInit> = {}) {
+  /** @param openSession Of another kernel than `kernel`, which then serves the rules alone. */
+  constructor(
+    kernel: FakeKernel = newKernel(),
+    init: Partial<ReconcileInit> = {},
+    openSession: () => KernelSession = () => kernel.session(),
+  ) {
     this.kernel = kernel;
+    this.#openSession = openSession;
     this.iptables = new FakeIptables(kernel);
     this.init = { ...defaultInit, ...init };
   }
@@ -123,7 +131,7 @@ export class World {
       {
         createHandler: (init: ReconcileInit) =>
           new Reconciler(init, {
-            openSession: () => this.kernel.session(),
+            openSession: this.#openSession,
             openIptables: async () => this.iptables,
             sysctls: this.sysctls,
             cores: 4,
@@ -175,6 +183,11 @@ export class World {
     }
     this.nowMs = endMs;
     return reports;
+  }
+
+  async close(): Promise<void> {
+    await this.#host?.close();
+    this.#host = undefined;
   }
 
   /** The worker dies: everything it knew is gone, the kernel stays. */
