@@ -6,7 +6,7 @@ import { type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
 import type { ObjectId } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
 import { setSpecs } from '../plan/sets.ts';
-import type { ServiceId, SetName } from '../plan/state.ts';
+import type { KernelState, ServiceId, SetName } from '../plan/state.ts';
 import type { IpFamily, SetRef } from '../types.ts';
 import type { AppliedState } from './applied.ts';
 import type { ForeignServices } from './foreign.ts';
@@ -153,7 +153,7 @@ export class DataPlane {
   }
 
   #widen(scope: DirtyObjects | 'all', where: ObjectScope): DirtyObjects | 'all' {
-    if (scope !== 'all') markWithDependents(scope, where, this.#parts.planner);
+    if (scope !== 'all') markWithDependents(scope, where, this.#parts.planner, this.#parts.applied);
     return scope;
   }
 
@@ -184,8 +184,8 @@ export class DirtyQueue {
   }
 
   /** An object that could not be written, and what waited for it. */
-  addWithDependents(scope: ObjectScope, planner: Planner): void {
-    markWithDependents(this.#dirty, scope, planner);
+  addWithDependents(scope: ObjectScope, planner: Planner, applied: KernelState): void {
+    markWithDependents(this.#dirty, scope, planner, applied);
   }
 
   take(): DirtyObjects | 'all' {

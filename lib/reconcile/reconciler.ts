@@ -8,7 +8,7 @@ import type { Iptables } from '../kernel/iptables.ts';
 import type { KernelSession } from '../kernel/session.ts';
 import { Planner } from '../plan/planner.ts';
 import { awaitsNode, type RuleOptions } from '../plan/rules.ts';
-import type { SetName } from '../plan/state.ts';
+import type { ServiceId, SetName } from '../plan/state.ts';
 import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
 import type { IpFamily } from '../types.ts';
@@ -291,13 +291,18 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     tally.rulesWritten += written;
     tally.failures.push(...failures);
     if (opened) this.#dirty.add('all');
-    for (const id of arrived) {
-      const key = this.#planner.desired.services.get(id)?.service.key;
-      if (key !== undefined) this.#dirty.addWithDependents(scopeOfKey(key), this.#planner);
-    }
+    this.#release(arrived);
     if (!opened && arrived.length === 0) return;
     if (!this.#complete || this.#inSnapshot || signal.aborted) return;
     this.#write(running, nowMs, tally);
+  }
+
+  /** Virtual services that waited for a rule, with all that waited with them. */
+  #release(services: readonly ServiceId[]): void {
+    for (const id of services) {
+      const key = this.#planner.desired.services.get(id)?.service.key;
+      if (key !== undefined) this.#dirty.addWithDependents(scopeOfKey(key), this.#planner, this.#applied);
+    }
   }
 
   #warnOfNode(): void {
@@ -349,9 +354,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     else this.#podCIDRs ??= podCIDRs;
     if (before?.join() !== this.#podCIDRs?.join()) this.#ruleOptionsRevision += 1;
     const changed = this.#planner.project();
-    this.#rules.follow();
     this.#dirty.add(changed);
-    for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope, this.#planner);
+    this.#release(this.#rules.follow());
+    for (const scope of this.#retries.forget(changed))
+      this.#dirty.addWithDependents(scope, this.#planner, this.#applied);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
   }
 
