@@ -84,6 +84,7 @@ async function warmSync(): Promise<Sample> {
     openSession: () => fake.session(),
     openIptables: () => Promise.resolve(iptables),
     sysctls: new FakeSysctls(),
+    cores: 2,
     interfaceAddresses: () => [],
     random: Math.random,
     nowMicros,

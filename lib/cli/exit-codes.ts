@@ -15,5 +15,6 @@ Exit codes:
   1  error: no permission, no IPVS in the kernel, unusable kubeconfig, another proxier, ...
   2  wrong command line
   3  run --once: an operation failed or has no known outcome, a virtual service or a set that is wanted is somebody
-     else's or of another type and was left alone, or the pass was not complete within --timeout or when it was stopped
+     else's or of another type and was left alone, or there was no complete state within --timeout, no complete pass
+     soon after it, or none yet when it was stopped
 `;

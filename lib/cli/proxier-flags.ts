@@ -1,10 +1,10 @@
 /** The flags that say how to proxy, named as kube-proxy names them where it has them, and the options they make. */
 import { access } from 'node:fs/promises';
 import { type Command, InvalidArgumentError as InvalidFlagError, Option } from 'commander';
+import { parseDuration } from '../duration.ts';
 import { ProxierError } from '../errors.ts';
 import type { DetectLocalOption, ProxierOptions, ProxierOrigin, ProxierSettings } from '../proxier/options.ts';
 import type { IpFamily } from '../types.ts';
-import { parseDuration } from './duration.ts';
 import type { LogFormat } from './logger.ts';
 import type { Terminal } from './terminal.ts';
 

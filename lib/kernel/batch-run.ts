@@ -3,11 +3,12 @@
  * on remove), and what an `ensure` does next (an update).
  */
 import type { Operation } from '../operations.ts';
-import type { SetEntry, SetState } from '../types.ts';
+import type { LocalRouteState, SetEntry, SetState } from '../types.ts';
 import { Batch } from './batch.ts';
 import { RunCode } from './binding.ts';
 import { decodeOperation } from './decode.ts';
 import { absentOperationError, Errno, IPSET_ERR_HASH_FULL, lostError, operationError } from './errno.ts';
+import { settleTakenRoutes } from './route-policy.ts';
 import {
   type BatchOptions,
   type BatchResult,
@@ -36,10 +37,11 @@ export interface Ran {
 /** Runs `count` records; the statistics of the round are in the array given with it. */
 export type RunRecords = (records: Uint8Array, length: number, count: number) => Ran;
 
-/** What a run reads of the sets, where the batch needs it. */
-export interface SetReads {
+/** What a run reads of the kernel, where the batch needs it. */
+export interface BatchReads {
   sets(): Cursor<SetState>;
   entries(set: string): Cursor<SetEntry>;
+  localRoutes(): Cursor<LocalRouteState>;
 }
 
 /** Operations that the first round left undecided, and what became of them since. */
@@ -56,6 +58,7 @@ export class BatchRun {
   readonly #batch: Batch;
   readonly #run: RunRecords;
   readonly #stats: Int32Array;
+  readonly #reads: BatchReads;
   readonly #sets: SetPolicy;
   readonly #growSets: boolean;
   readonly #grown: GrownSet[] = [];
@@ -63,16 +66,14 @@ export class BatchRun {
   #roundTrips = 0;
   #micros = 0;
 
-  constructor(batch: Batch, run: RunRecords, stats: Int32Array, reads: SetReads, options: BatchOptions = {}) {
+  constructor(batch: Batch, run: RunRecords, stats: Int32Array, reads: BatchReads, options: BatchOptions = {}) {
     this.#batch = batch;
     this.#run = run;
     this.#stats = stats;
+    this.#reads = reads;
     this.#growSets = options.growSets ?? true;
     this.#sets = new SetPolicy({
-      run: (more) => {
-        const reader = more.reader();
-        return more.size === 0 ? [] : [...this.#round(reader.bytes, reader.end, more.size).results];
-      },
+      run: (more) => this.#codesOf(more),
       sets: () => this.#read(() => readAll(reads.sets())),
       entries: (name) => this.#read(() => reads.entries(name)),
     });
@@ -81,6 +82,7 @@ export class BatchRun {
   result(): BatchResult {
     const open = this.#first();
     this.#settleSets(open);
+    this.#settleRoutes(open);
     this.#finishEnsures(open);
     if (this.#growSets) this.#growFullSets(open);
     const failures = this.#failures(open);
@@ -112,6 +114,11 @@ export class BatchRun {
     this.#roundTrips += this.#stats[1] ?? 0;
     this.#micros += this.#stats[2] ?? 0;
     return ran;
+  }
+
+  #codesOf(more: Batch): readonly number[] {
+    const reader = more.reader();
+    return more.size === 0 ? [] : [...this.#round(reader.bytes, reader.end, more.size).results];
   }
 
   /** Runs the batch. What is not simply done, in order. */
@@ -167,6 +174,22 @@ export class BatchRun {
       one.code = code;
       one.reason = reason;
     }
+  }
+
+  /** Additions of local routes that found one in their place: exactly theirs, or somebody else's. */
+  #settleRoutes(open: readonly Open[]): void {
+    const refused = open.filter(({ code }) => code === Errno.EEXIST);
+    if (refused.length === 0) return;
+    const taken = [...this.#operationsOf(refused)].flatMap(([{ index }, operation]) =>
+      operation.verb === 'add-local-route' ? [{ index, route: operation.route }] : [],
+    );
+    if (taken.length === 0) return;
+    const kernel = {
+      run: (more: Batch) => this.#codesOf(more),
+      localRoutes: () => this.#read(() => readAll(this.#reads.localRoutes())),
+    };
+    const settled = settleTakenRoutes(kernel, this.#batch, taken);
+    for (const one of refused) Object.assign(one, settled.get(one.index));
   }
 
   /** Additions that found their set full: the set is made larger, and they are repeated. */
@@ -305,7 +328,6 @@ function isSuccess(opcode: number, code: number): boolean {
     case Opcode.removeConnection:
       return code === Errno.ENOENT;
     case Opcode.addAddress:
-    case Opcode.addLocalRoute:
       return code === Errno.EEXIST;
     default:
       return false;

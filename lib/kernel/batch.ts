@@ -229,8 +229,9 @@ export class Batch implements Iterable<Operation> {
   }
 
   /**
-   * RTM_NEWROUTE, type local, table local. Success when exactly this one is there. Fails with ENODEV, ENETDOWN, and EINVAL for a `source` that is no
-   * address of this host.
+   * RTM_NEWROUTE, type local, table local. Success when exactly this one is there. Fails with ENODEV, ENETDOWN, EINVAL for a `source` that is no
+   * address of this host, and EEXIST when the same IPv6 prefix is there over the same link with another `protocol` (the reason names it) or
+   * `source`, which the kernel has no room beside.
    */
   addLocalRoute(route: LocalRoute): this {
     return this.push({ verb: 'add-local-route', route });

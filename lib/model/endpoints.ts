@@ -22,6 +22,10 @@ export function isReady(endpoint: Endpoint): boolean {
   return (endpoint.conditions & EndpointBit.ready) !== 0;
 }
 
+export function isServing(endpoint: Endpoint): boolean {
+  return (endpoint.conditions & EndpointBit.serving) !== 0;
+}
+
 export function isServingTerminating(endpoint: Endpoint): boolean {
   const both = EndpointBit.serving | EndpointBit.terminating;
   return (endpoint.conditions & both) === both;

@@ -6,6 +6,7 @@ import { familyOf } from '../address.ts';
 import type { NodeBody, ObjectKey, ObjectRecord, RecordKind, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { mergeEndpoints } from './endpoints.ts';
+import { type EndpointRef, Exclusions } from './exclusions.ts';
 import { MultiMap } from './multi-map.ts';
 import { type Change, RecordStore } from './record-store.ts';
 import { type ServicePort, type ServicePortRef, servicePortId } from './service-port.ts';
@@ -46,6 +47,9 @@ export class Model {
   /** Names of the other Nodes by address. */
   readonly #nodesByAddress = new MultiMap<IpAddress, ObjectKey>();
   readonly #interfaceAddresses = new Map<IpFamily, ReadonlySet<IpAddress>>();
+  readonly #exclusions = new Exclusions();
+  /** Slices changed that may have had the last word on an excluded endpoint. */
+  #recheckExclusions = false;
   #self: NodeBody | undefined;
   #dirty = new Map<string, ServicePortRef>();
   readonly #rivals = new Map<string, string>();
@@ -114,6 +118,23 @@ export class Model {
     return dirty;
   }
 
+  /** Takes these endpoints out, whatever the slices say, and gives back those that were out before and are not among them. */
+  exclude(endpoints: readonly EndpointRef[]): void {
+    const changed = this.#exclusions.replace(endpoints);
+    this.#recheckExclusions = endpoints.length > 0;
+    if (changed.size === 0) return;
+    for (const [, slice] of this.#slices.entries()) {
+      if (slice.addresses.some((address) => changed.has(address))) this.#touchSlice(slice);
+    }
+  }
+
+  /** Excluded endpoints that no slice lists (any more); looked for only after something changed. */
+  takeUnlisted(): readonly EndpointRef[] {
+    if (!this.#recheckExclusions) return [];
+    this.#recheckExclusions = false;
+    return this.#exclusions.unlistedIn([...this.#slices.entries()].map(([, slice]) => slice));
+  }
+
   /** What came up since the last call. */
   takeWarnings(): readonly ModelWarning[] {
     const warnings = this.#warnings;
@@ -129,7 +150,8 @@ export class Model {
     const port = body.ports.findLast(({ name, protocol }) => name === ref.portName && protocol === ref.protocol);
     if (port === undefined) return undefined;
     const slices = this.#slicesByService.get(ref.service) ?? noSlices;
-    const endpoints = mergeEndpoints(slices, ref.family, ref.portName, ref.protocol);
+    const merged = mergeEndpoints(slices, ref.family, ref.portName, ref.protocol);
+    const endpoints = this.#exclusions.applyTo(merged);
     return {
       ...ref,
       clusterIP,
@@ -172,12 +194,17 @@ export class Model {
     for (const slice of [before, after]) {
       if (slice === undefined) continue;
       this.#noteHints(slice.service);
-      const body = this.#services.get(slice.service);
-      if (body === undefined || !this.#families.includes(slice.family)) continue;
-      this.#touch(slice.service, body, [slice.family], (name, protocol) =>
-        slice.ports.some((port) => port.name === name && port.protocol === protocol),
-      );
+      this.#touchSlice(slice);
     }
+    if (this.#exclusions.concern(before)) this.#recheckExclusions = true;
+  }
+
+  #touchSlice(slice: SliceBody): void {
+    const body = this.#services.get(slice.service);
+    if (body === undefined || !this.#families.includes(slice.family)) return;
+    this.#touch(slice.service, body, [slice.family], (name, protocol) =>
+      slice.ports.some((port) => port.name === name && port.protocol === protocol),
+    );
   }
 
   #noteHints(service: ObjectKey): void {
@@ -243,6 +270,12 @@ export class Model {
   #touchNodePorts(families: readonly IpFamily[]): void {
     for (const service of this.#withNodePort)
       this.#touchService(service, families, (_name, _protocol, nodePort) => nodePort !== 0);
+  }
+
+  /** What decides about these Services has changed, and is not in the records. */
+  touchWhere(test: (body: ServiceBody) => boolean): void {
+    for (const [key, body] of this.#services.entries())
+      if (test(body)) this.#touch(key, body, this.#families, () => true);
   }
 
   #touchService(service: ObjectKey, families: readonly IpFamily[], applies: PortTest): void {

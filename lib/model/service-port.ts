@@ -21,6 +21,8 @@ export interface EndpointLists {
   readonly cluster: readonly Endpoint[];
   /** What traffic of policy `Local` may use: the same choice among endpoints of this node, without topology. May be empty. */
   readonly local: readonly Endpoint[];
+  /** Endpoints that serve, whatever else they are: what tracked UDP connections may lead to (behaviour.md 2.8). */
+  readonly serving: readonly Endpoint[];
   /** Endpoints of this node in any condition: a pod may reach itself however it feels (KUBE-LOOP-BACK). */
   readonly everyLocal: readonly Endpoint[];
 }

@@ -1,5 +1,5 @@
 /** Which endpoints of a service port this node may use (behaviour.md 1.5). */
-import { type Endpoint, isLocal, isReady, isServingTerminating } from './endpoints.ts';
+import { type Endpoint, isLocal, isReady, isServing, isServingTerminating } from './endpoints.ts';
 import type { EndpointLists } from './service-port.ts';
 
 /** Where this node is. */
@@ -11,7 +11,12 @@ export interface NodePlace {
 
 export function selectEndpoints(all: readonly Endpoint[], place: NodePlace): EndpointLists {
   const everyLocal = all.filter(isLocal);
-  return { cluster: orTerminating(nearby(all.filter(isReady), place), all), local: usable(everyLocal), everyLocal };
+  return {
+    cluster: orTerminating(nearby(all.filter(isReady), place), all),
+    local: usable(everyLocal),
+    serving: all.filter(isServing),
+    everyLocal,
+  };
 }
 
 /** Ready endpoints; without any, those that still serve while they terminate, so that a roll-out of the last pod drops nothing. */

@@ -6,8 +6,8 @@ import type { IpAddress, IpFamily, SetEntry } from '../types.ts';
 import { addDirtyEntry, type DirtyObjects, noDirtyObjects } from './dirty.ts';
 import { OwnedSet } from './owned-set.ts';
 import { boundSetOf, setIds, setName } from './sets.ts';
-import type { KernelState, ServiceId, ServiceNode, SetName } from './state.ts';
-import type { FrontendKind, ServicePortId, WantedEntry, WantedPort, WantedService } from './wanted.ts';
+import { type ServiceId, type ServiceNode, type SetName, serviceFamily, serviceId } from './state.ts';
+import type { FrontendKind, ServicePortId, WantedEntry, WantedPort, WantedService, WantedState } from './wanted.ts';
 
 /** A service port as a party to conflicts. */
 export interface Claimant {
@@ -30,6 +30,7 @@ const precedence: Readonly<Record<FrontendKind, number>> = {
   'load-balancer': 1,
   'external-ip': 2,
   'node-port': 3,
+  'left-over': 4,
 };
 
 /** behaviour.md 2.10: frontend kind, then the older Service, then its name, then the port name. A total order. */
@@ -43,22 +44,33 @@ function compareClaims(a: Claim, b: Claim): number {
   );
 }
 
+/** In the place of a service port's name. */
+function leftOverId(service: ServiceId): ServicePortId {
+  return `left-over ${service}`;
+}
+
+const none: WantedService['destinations'] = new Map();
+
 function compare<T extends string | number>(a: T, b: T): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
 }
 
-export class DesiredState implements KernelState {
+export class DesiredState implements WantedState {
   readonly addresses: OwnedSet<IpAddress> = new OwnedSet<IpAddress>();
   readonly routes: OwnedSet<IpAddress> = new OwnedSet<IpAddress>();
   readonly sets: ReadonlyMap<SetName, OwnedSet<SetEntry>>;
-  readonly #services = new Map<ServiceId, ServiceNode>();
+  readonly #services = new Map<ServiceId, WantedService>();
   readonly #claims = new Map<ServiceId, Claim[]>();
   readonly #claimants = new Map<ServicePortId, Claimant>();
   readonly #outFilters = new Set<ServiceId>();
   #changedOutFilters = new Set<ServiceId>();
   /** The one of the two above that VIPs go to. */
   readonly #bound: OwnedSet<IpAddress>;
+  /** Virtual services that nobody wants any more and that stay for their connections. */
+  readonly #leftOvers = new Set<ServiceId>();
+  /** Drain time-outs of their own that virtual services had when they were last wanted. */
+  readonly #lastDrainTimeouts = new Map<ServiceId, number>();
   #dirty: DirtyObjects = noDirtyObjects();
 
   constructor(families: readonly IpFamily[], vipBinding: 'address' | 'local-route') {
@@ -68,7 +80,7 @@ export class DesiredState implements KernelState {
     );
   }
 
-  get services(): ReadonlyMap<ServiceId, ServiceNode> {
+  get services(): ReadonlyMap<ServiceId, WantedService> {
     return this.#services;
   }
 
@@ -98,6 +110,65 @@ export class DesiredState implements KernelState {
 
   /** Puts `next` in the place of what the service port wanted; returns the ports whose standing may have changed by that. */
   replace(id: ServicePortId, next: Claimant | undefined): ReadonlySet<ServicePortId> {
+    const parties = this.#replace(id, next);
+    for (const { id: service } of next?.wanted.virtualServices ?? []) {
+      this.letGo(service);
+      parties.delete(leftOverId(service));
+    }
+    return parties;
+  }
+
+  get leftOvers(): ReadonlySet<ServiceId> {
+    return this.#leftOvers;
+  }
+
+  /**
+   * Keeps a virtual service that nobody wants any more, without destinations, and what makes it reachable: until {@link letGo}, or until
+   * somebody wants it.
+   */
+  keep(
+    { service }: ServiceNode,
+    entries: readonly Omit<WantedEntry, 'follows'>[],
+    addresses: readonly IpAddress[],
+  ): void {
+    const name = serviceId(service.key);
+    const id = leftOverId(name);
+    const drainTimeoutMs = this.#lastDrainTimeouts.get(name);
+    const wanted: WantedPort = {
+      id,
+      family: serviceFamily(service.key),
+      virtualServices: [
+        {
+          id: name,
+          kind: 'left-over',
+          service,
+          destinations: none,
+          ...(drainTimeoutMs === undefined ? {} : { drainTimeoutMs }),
+        },
+      ],
+      entries: entries.map((entry) => ({ ...entry, follows: [name] })),
+      addresses,
+      outFilters: [],
+      hash: 0,
+      warnings: [],
+    };
+    this.#leftOvers.add(name);
+    this.#replace(id, { id, service: id, portName: '', createdMs: 0, wanted });
+  }
+
+  /** The virtual service goes, with all that was kept for it. */
+  letGo(service: ServiceId): void {
+    if (this.#leftOvers.delete(service)) this.#replace(leftOverId(service), undefined);
+    this.#lastDrainTimeouts.delete(service);
+  }
+
+  /** The drain time-out of the virtual service's own, as it is wanted or was when it was last. Undefined = the option. */
+  drainTimeoutOf(service: ServiceId): number | undefined {
+    const wanted = this.#services.get(service);
+    return wanted === undefined ? this.#lastDrainTimeouts.get(service) : wanted.drainTimeoutMs;
+  }
+
+  #replace(id: ServicePortId, next: Claimant | undefined): Set<ServicePortId> {
     const prior = this.#claimants.get(id);
     const touched = new Set<ServiceId>();
     for (const { id: service } of prior?.wanted.virtualServices ?? []) touched.add(service);
@@ -148,6 +219,8 @@ export class DesiredState implements KernelState {
       const winner = claims[0];
       this.#dirty.services.add(service);
       if (winner === undefined) {
+        const drainTimeoutMs = this.#services.get(service)?.drainTimeoutMs;
+        if (drainTimeoutMs !== undefined) this.#lastDrainTimeouts.set(service, drainTimeoutMs);
         this.#claims.delete(service);
         this.#services.delete(service);
       } else {

@@ -25,6 +25,8 @@ export interface DifferenceOptions {
   readonly link: string;
   /** Virtual services of others (foreign, contested): left alone with all that belongs to them. */
   readonly untouchable: ReadonlySet<ServiceId>;
+  /** A virtual service of this address is never removed. Its destinations follow, its entries and its binding go. */
+  keeps?(address: IpAddress): boolean;
   /** Objects in back-off: left out of this round, with what must not be there without them. */
   readonly hold?: ReadonlySet<ObjectId>;
   /**
@@ -101,7 +103,7 @@ class Round {
     const appearsOrGoes = wanted === undefined || known === undefined;
     if (appearsOrGoes && this.#isClosed(wanted ?? known)) return;
     if (wanted === undefined) {
-      if (known === undefined || !this.#options.mayRemove || !this.#isProxied(known)) return;
+      if (known === undefined || !this.#mayRemove(known)) return;
       this.#add('remove virtual service', object, { verb: 'remove-service', key: known.service.key });
       return;
     }
@@ -206,8 +208,10 @@ class Round {
     return family !== undefined && this.#options.closed?.has(family) === true;
   }
 
-  #isProxied(node: ServiceNode): boolean {
-    return this.#desired.sets.has(boundSetOf(node.service.key.address));
+  #mayRemove({ service }: ServiceNode): boolean {
+    const { address } = service.key;
+    const isProxied = this.#desired.sets.has(boundSetOf(address));
+    return this.#options.mayRemove && isProxied && this.#options.keeps?.(address) !== true;
   }
 
   /** While a VIP cannot be unbound it stays protected. */

@@ -1,5 +1,6 @@
 /** Records in, desired kernel state out: the pure half of the worker. */
 import { type Cidr, cidrContains, familyOf, parseAddress, parseCidr } from '../address.ts';
+import type { EndpointRef } from '../model/exclusions.ts';
 import { Model, primaryOf } from '../model/model.ts';
 import type { ServicePortRef } from '../model/service-port.ts';
 import type { NodeBody, ObjectKey, RecordMessage } from '../records.ts';
@@ -10,8 +11,8 @@ import type { FrontendContext } from './frontends/frontend.ts';
 import { addHash, nameHash, subtractHash } from './hash.ts';
 import type { ObjectId } from './object-id.ts';
 import { StandingProblems } from './standing-problems.ts';
-import type { KernelState } from './state.ts';
-import type { ServicePortId, WantedPort } from './wanted.ts';
+import type { ServiceId, ServiceNode } from './state.ts';
+import type { ServicePortId, WantedEntry, WantedPort, WantedState } from './wanted.ts';
 import { wantedPort } from './wanted-port.ts';
 import { WantedRules } from './wanted-rules.ts';
 
@@ -55,6 +56,7 @@ export class Planner {
   /** Per family: the service ports of each Service and the sum of their hashes. */
   readonly #serviceSums = new Map<IpFamily, Map<ObjectKey, PortSum>>();
   readonly #familyHashes = new Map<IpFamily, number>();
+  #unknownSchedulers: ReadonlySet<string> = new Set();
   readonly #standing = new StandingProblems();
   #warnings: PlanWarning[] = [];
 
@@ -69,7 +71,7 @@ export class Planner {
   }
 
   /** What the records ask of this node, as of the last {@link project}. All sets are there, empty ones too. */
-  get desired(): KernelState {
+  get desired(): WantedState {
     return this.#desired;
   }
 
@@ -100,6 +102,58 @@ export class Planner {
     for (const ref of this.#model.takeDirty()) this.#projectPort(ref, context);
     this.rules.update();
     return this.#desired.takeDirty();
+  }
+
+  get unknownSchedulers(): ReadonlySet<string> {
+    return this.#unknownSchedulers;
+  }
+
+  /** This kernel does not have these, as far as is known: Services that ask for one of them are projected to the proxier's own. */
+  lackSchedulers(names: ReadonlySet<string>): void {
+    const before = this.#unknownSchedulers;
+    this.#unknownSchedulers = names;
+    this.#model.touchWhere(({ tuning: { scheduler } = {} }) => {
+      return scheduler !== undefined && before.has(scheduler) !== names.has(scheduler);
+    });
+  }
+
+  /** Takes these endpoints out of everything from the next {@link project} on, in the place of those that were out before. */
+  exclude(endpoints: readonly EndpointRef[]): void {
+    this.#model.exclude(endpoints);
+  }
+
+  /** Excluded endpoints that the records do not list (any more); each is told once. */
+  takeUnlisted(): readonly EndpointRef[] {
+    return this.#model.takeUnlisted();
+  }
+
+  /** Virtual services that nobody wants any more and that are kept for their connections. */
+  get leftOvers(): ReadonlySet<ServiceId> {
+    return this.#desired.leftOvers;
+  }
+
+  /** See `DesiredState.keep`. Returns what is to be compared for it. */
+  keep(
+    node: ServiceNode,
+    entries: readonly Omit<WantedEntry, 'follows'>[],
+    addresses: readonly IpAddress[],
+  ): DirtyObjects {
+    this.#desired.keep(node, entries, addresses);
+    return this.#desired.takeDirty();
+  }
+
+  letGo(service: ServiceId): DirtyObjects {
+    this.#desired.letGo(service);
+    return this.#desired.takeDirty();
+  }
+
+  drainTimeoutOf(service: ServiceId): number | undefined {
+    return this.#desired.drainTimeoutOf(service);
+  }
+
+  /** The node answers on this address with its node ports. */
+  hasNodeAddress(address: IpAddress): boolean {
+    return this.#model.nodeAddresses(familyOf(address)).has(address);
   }
 
   /** Service ports that want a kernel object, the one it is made for first. Empty = nobody does (any more). */
@@ -187,6 +241,7 @@ export class Planner {
     const { scheduler, externalLocalFallback, sourceRangesOfOtherFamily } = this.#options;
     return {
       scheduler,
+      unknownSchedulers: this.#unknownSchedulers,
       externalLocalFallback,
       sourceRangesOfOtherFamily,
       isInterfaceAddress: (address) => this.#model.nodeAddresses(familyOf(address)).has(address),

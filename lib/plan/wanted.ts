@@ -1,12 +1,18 @@
 /** What one service port of one family asks of the kernel. Made by `plan` from the model, summed into the desired state. */
 import type { AddressServiceKey, Destination, IpAddress, IpFamily, SetEntry, VirtualService } from '../types.ts';
-import type { DestinationId, ServiceId, ServiceNode, SetName } from './state.ts';
+import type { DestinationId, KernelState, ServiceId, ServiceNode, SetName } from './state.ts';
 
 /** `IPv4 ns1/svc1:p80/tcp`: family, Service, port name (may be empty), protocol. The family is part of every key. */
 export type ServicePortId = string;
 
 /** In falling order of precedence when two service ports want the same virtual service (behaviour.md 2.10). */
-export type FrontendKind = 'cluster-ip' | 'load-balancer' | 'external-ip' | 'node-port';
+export type FrontendKind =
+  | 'cluster-ip'
+  | 'load-balancer'
+  | 'external-ip'
+  | 'node-port'
+  /** Nobody's any more, kept for its open connections: whoever else wants it comes first. */
+  | 'left-over';
 
 export interface WantedService extends ServiceNode {
   readonly id: ServiceId;
@@ -14,6 +20,15 @@ export interface WantedService extends ServiceNode {
   readonly service: VirtualService<AddressServiceKey>;
   /** Shared between the frontends that use the same list: computed once. Sorted by id. */
   readonly destinations: ReadonlyMap<DestinationId, Destination>;
+  /** How long destinations that are no longer wanted are kept for their connections. Absent = the proxier's option. */
+  readonly drainTimeoutMs?: number;
+  /** UDP: what tracked connections may lead to, shared as `destinations` are. Every endpoint that serves, chosen or not (behaviour.md 2.8). */
+  readonly serving?: ReadonlySet<DestinationId>;
+}
+
+/** What all service ports together want. */
+export interface WantedState extends KernelState {
+  readonly services: ReadonlyMap<ServiceId, WantedService>;
 }
 
 export interface WantedEntry {

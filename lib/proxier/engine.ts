@@ -4,6 +4,7 @@ import type { SourceConnection, SourceProblem } from '../kube/source.ts';
 import type { PlanResult, ReconcileEvent, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
 import type { ProxierDependencies } from './dependencies.ts';
+import { type DrainedEndpoint, type DrainOptions, EndpointDrains } from './endpoint-drains.ts';
 import type { ProxierEmitter, WarningEvent } from './events.ts';
 import { assessHealth, type FailingObject, noteFailures, type ProxierHealth } from './health.ts';
 import type { InstanceLock } from './instance-lock.ts';
@@ -33,6 +34,7 @@ export class Engine {
   readonly #startedMs: number;
   readonly #intake: Intake;
   readonly #failing = new Map<string, FailingObject>();
+  readonly #drains: EndpointDrains;
   readonly #ready: Promise<SyncReport>;
   readonly #onAbort = (): void => void this.stop();
   #resolveReady: (report: SyncReport) => void = () => {};
@@ -55,6 +57,7 @@ export class Engine {
     this.#emitter = emitter;
     this.#log = log;
     this.#startedMs = dependencies.clock.nowMs();
+    this.#drains = new EndpointDrains({ clock: dependencies.clock, send: async () => this.#running().tellDrains() });
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -92,6 +95,7 @@ export class Engine {
       clock: dependencies.clock,
       minSyncPeriodMs: options.minSyncPeriodMs,
       onReply: (reply) => this.#reply(reply),
+      drains: () => this.#drains.requests(),
       onFailure: (error, retryInMs) => {
         this.#log.error({ err: error, code: error.code, retryInMs }, `a pass could not be made: ${error.message}`);
         this.#emitter.emit('error', error);
@@ -138,6 +142,10 @@ export class Engine {
     return untilAborted(this.#running().plan(against), signal, 'the plan');
   }
 
+  drain(options: DrainOptions): Promise<DrainedEndpoint> {
+    return this.#drains.drain(options);
+  }
+
   settled(): Promise<void> {
     return this.#running().settled();
   }
@@ -158,6 +166,7 @@ export class Engine {
       sources: this.#intake.health(),
       unsynced: this.#intake.store.unsynced,
       failing: this.#failing,
+      drains: this.#drains.waiting(),
       workerRestarts: this.#workerRestarts,
     });
   }
@@ -172,6 +181,7 @@ export class Engine {
     this.#phase = 'stopped';
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#rejectReady(stoppedError());
+    this.#drains.close(stoppedError());
     await this.#release();
     // What the start was about to open when it was told to stop.
     await this.#starting?.catch(() => {});
@@ -205,11 +215,13 @@ export class Engine {
     if (this.#phase === 'stopped') return;
     this.#workerRestarts += 1;
     this.#log.warn({ restarts: this.#workerRestarts }, 'the worker was lost and is replaced');
+    this.#drains.restarted();
     this.#pump?.restarted();
   }
 
-  #reply({ report, events }: ReconcileReply): void {
+  #reply({ report, events, drains }: ReconcileReply): void {
     for (const event of events) this.#event(event);
+    if (drains !== undefined) this.#drains.take(drains);
     if (report === undefined) return;
     this.#lastSync = this.#dependencies.clock.date();
     noteFailures(this.#failing, report, this.#dependencies.clock.nowMs());

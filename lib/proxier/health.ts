@@ -52,6 +52,8 @@ export interface HealthInput {
   readonly unsynced: readonly string[];
   /** Kernel objects whose last operation failed, and since when. */
   readonly failing: ReadonlyMap<string, FailingObject>;
+  /** Endpoints whose drain is not over. Default: none. */
+  readonly drains?: readonly Waiting[];
   readonly workerRestarts: number;
   readonly stopped: boolean;
 }
@@ -105,7 +107,7 @@ function waitingFor(input: HealthInput, age: (sinceMs: number) => number): Waiti
   for (const { failure, sinceMs } of input.failing.values()) {
     waiting.push({ what: `${failure.object}: ${failure.error.message}`, sinceMs: age(sinceMs) });
   }
-  return waiting;
+  return waiting.concat(input.drains ?? []);
 }
 
 function connectionTrouble(sources: readonly SourceHealth[]): string {

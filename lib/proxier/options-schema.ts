@@ -5,11 +5,12 @@ import * as v from 'valibot';
 import { parseCidr } from '../address.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import type { KubeAuth } from '../kube/credentials.ts';
+import type { Hooks, SchedulerHook, WeightHook } from '../kube/hooks.ts';
 import type { Source } from '../kube/source.ts';
+import { nearestWord } from '../nearest-word.ts';
 import type { ReconcileInit } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
 import { silentLogger } from './logging.ts';
-import { nearestWord } from './nearest-word.ts';
 import { ORIGIN_KEYS } from './options.ts';
 
 /** Where the objects come from, as one value. */
@@ -23,6 +24,9 @@ export type Origin =
 export interface ResolvedOptions {
   readonly init: ReconcileInit;
   readonly origin: Origin;
+  /** They stay on this thread. */
+  readonly hooks: Hooks;
+  readonly watchNodes: 'own' | 'all';
   /** Absent = Services that name no proxy. */
   readonly serviceProxyName: string | undefined;
   readonly minSyncPeriodMs: number;
@@ -50,6 +54,10 @@ function wholeNumber(min: number, max: number): v.GenericSchema<number> {
 
 function matching(pattern: RegExp, allowed: string): v.GenericSchema<string> {
   return v.pipe(v.string(allowed), v.regex(pattern, allowed));
+}
+
+function hook<Hook>(shape: string): v.GenericSchema<Hook> {
+  return v.custom<Hook>((value) => typeof value === 'function', `a function: ${shape}`);
 }
 
 /** The kernel's int. */
@@ -192,6 +200,9 @@ const schema = v.strictObject(
         'an object of conntrack settings',
       ),
     ),
+    watchNodes: v.optional(v.picklist(['own', 'all'], 'own or all'), 'own'),
+    weightFor: v.optional(hook<WeightHook>('(endpoint, context) => weight')),
+    schedulerFor: v.optional(hook<SchedulerHook>('(service) => scheduler')),
     logger: v.optional(
       v.custom<Logger>(
         (value) => hasFunctions(value, ['debug', 'info', 'warn', 'error']),
@@ -270,6 +281,11 @@ export function resolveOptions(options: unknown, environment: OptionsEnvironment
       ipvsTimeouts: parsed.ipvsTimeouts,
       ...(parsed.conntrack === undefined ? {} : { conntrack: parsed.conntrack }),
     },
+    hooks: {
+      ...(parsed.weightFor === undefined ? {} : { weightFor: parsed.weightFor }),
+      ...(parsed.schedulerFor === undefined ? {} : { schedulerFor: parsed.schedulerFor }),
+    },
+    watchNodes: parsed.watchNodes,
     serviceProxyName: serviceProxyNameOf(parsed),
     minSyncPeriodMs: parsed.minSyncPeriodMs,
     ignoreOtherProxiers: parsed.ignoreOtherProxiers,

@@ -3,6 +3,7 @@ import { InvalidArgumentError, ProxierError } from '../errors.ts';
 import type { PlanResult, SyncReport } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
 import { type ProxierDependencies, systemDependencies } from './dependencies.ts';
+import type { DrainedEndpoint, DrainOptions } from './endpoint-drains.ts';
 import { Engine } from './engine.ts';
 import { ProxierEmitter, type ProxierEventName, type ProxierListener } from './events.ts';
 import type { ProxierHealth } from './health.ts';
@@ -31,6 +32,20 @@ export interface ProxierHandle extends AsyncDisposable {
   plan(against?: PlanResult['against'], options?: PlanOptions): Promise<PlanResult>;
   /** Reads the kernel, compares, mends, now. Rejects with the error of a pass that could not be made. */
   resync(): Promise<SyncReport>;
+  /**
+   * Takes an endpoint of this cluster out of all virtual services of this node although the API lists it still: for an agent that is about to
+   * shut down a pod or the node. It gets no new connections from the moment of the call's first pass on (TCP: weight 0; UDP and SCTP: deleted), and
+   * counts as not ready and not serving for all that is decided by that. Resolves when none of its destinations has connections left, or
+   * when their time was up; at once with 0 for an endpoint that the API does not list. It stays out until `undrain`, until the signal aborts, or
+   * until the API does not list it any more. Each call stands for itself: an endpoint is in again when all are undone. A worker that is lost
+   * and replaced goes on with it; a process that ends forgets it.
+   *
+   * @example
+   * await using proxier = await new Proxier(options).run();
+   * const { overdue } = await proxier.drain({ address: '10.244.1.5', timeoutMs: 30_000 });
+   * @throws InvalidArgumentError address, port, timeoutMs, signal. ProxierError ERR_CLOSED when it is called off, or the proxier stops.
+   */
+  drain(options: DrainOptions): Promise<DrainedEndpoint>;
   /** Resolves when every change handed in before the call has been tried; what failed is retried later, see `health`. */
   settled(): Promise<void>;
   health(): ProxierHealth;
@@ -174,7 +189,9 @@ export class Proxier implements AsyncDisposable {
 
   #takeIntake(): Intake {
     if (this.#keptIntake !== undefined) return this.#keptIntake;
-    const intake = new Intake(this.#dependencies.makeSources(this.#options), this.#options.init.nodeName);
+    const { init, hooks } = this.#options;
+    const { nodeName, scheduler } = init;
+    const intake = new Intake(this.#dependencies.makeSources(this.#options), { nodeName, scheduler, hooks });
     if (this.#options.origin.kind === 'source') this.#keptIntake = intake;
     return intake;
   }
@@ -216,6 +233,10 @@ class RunningProxier implements ProxierHandle {
 
   async resync(): Promise<SyncReport> {
     return this.#engine.resync();
+  }
+
+  async drain(options: DrainOptions): Promise<DrainedEndpoint> {
+    return this.#engine.drain(options);
   }
 
   async settled(): Promise<void> {

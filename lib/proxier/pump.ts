@@ -10,7 +10,7 @@
  *   is asked for makes it be tried at once, and is refused with the error when that fails: nobody waits for ever.
  */
 import { ProxierError } from '../errors.ts';
-import type { PlanResult, ReconcileReply, ReconcileRequest, SyncReport } from '../reconcile/protocol.ts';
+import type { EndpointDrain, PlanResult, ReconcileReply, ReconcileRequest, SyncReport } from '../reconcile/protocol.ts';
 import type { ObjectRecord, RecordMessage } from '../records.ts';
 import type { Host } from '../thread/host.ts';
 import type { Clock } from './clock.ts';
@@ -33,6 +33,8 @@ export interface PumpOptions {
   /** Least time from the end of a round to the next round of records. */
   readonly minSyncPeriodMs: number;
   onReply(reply: ReconcileReply): void;
+  /** Endpoints that are to be drained whatever the records say. Default: none. */
+  drains?(): readonly EndpointDrain[];
   /** A request failed as a whole; it is made again after `retryInMs`. */
   onFailure(error: ProxierError, retryInMs: number): void;
 }
@@ -137,6 +139,11 @@ export class Pump {
       if (plan === undefined) throw new ProxierError('ERR_WORKER', 'plan was answered without a plan');
       return plan;
     });
+  }
+
+  /** Tells the reconciler which endpoints are to be drained, as they are when their turn comes. */
+  tellDrains(): Promise<void> {
+    return this.#ask(async () => this.#succeeded(await this.#callDrain(this.#options.drains?.() ?? [])));
   }
 
   /** Resolves when everything handed in before has been tried. */
@@ -247,11 +254,18 @@ export class Pump {
     this.#syncedSent = false;
     try {
       this.#take(await this.#options.host.call({ kind: 'start', nowMs: this.#now() }));
+      // Before the records: they would bring those endpoints back.
+      const drains = this.#options.drains?.() ?? [];
+      if (drains.length > 0) this.#take(await this.#callDrain(drains));
     } catch (error) {
       this.#lost = true;
       this.#recordsFailed(error);
       this.#refuse(asError(error));
     }
+  }
+
+  #callDrain(endpoints: readonly EndpointDrain[]): Promise<ReconcileReply> {
+    return this.#options.host.call({ kind: 'drain', nowMs: this.#now(), endpoints });
   }
 
   #beginRound(): void {

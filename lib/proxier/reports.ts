@@ -1,5 +1,5 @@
 /** Sums of pass reports. */
-import type { SyncFailure, SyncReport } from '../reconcile/protocol.ts';
+import type { SyncFailure, SyncReport, UdpCleaning } from '../reconcile/protocol.ts';
 
 /** Everything both passes did; the objects, and what is complete, as the later one left them. A failure that the later one names counts once. */
 export function sumReports(earlier: SyncReport, later: SyncReport): SyncReport {
@@ -10,10 +10,28 @@ export function sumReports(earlier: SyncReport, later: SyncReport): SyncReport {
     rulesWritten: earlier.rulesWritten + later.rulesWritten,
     sysctlsWritten: earlier.sysctlsWritten + later.sysctlsWritten,
     failures: mergeFailures(earlier.failures, later.failures),
+    ...sumCleanings(earlier.udpCleaning, later.udpCleaning),
     unknown: earlier.unknown + later.unknown,
     roundTrips: earlier.roundTrips + later.roundTrips,
     planMicros: earlier.planMicros + later.planMicros,
     kernelMicros: earlier.kernelMicros + later.kernelMicros,
+  };
+}
+
+function sumCleanings(
+  one: UdpCleaning | undefined,
+  other: UdpCleaning | undefined,
+): Pick<SyncReport, 'udpCleaning'> | undefined {
+  if (one === undefined || other === undefined) {
+    const only = one ?? other;
+    return only === undefined ? undefined : { udpCleaning: only };
+  }
+  return {
+    udpCleaning: {
+      examined: one.examined + other.examined,
+      removed: one.removed + other.removed,
+      failed: one.failed + other.failed,
+    },
   };
 }
 

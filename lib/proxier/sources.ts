@@ -5,16 +5,16 @@ import type { Source } from '../kube/source.ts';
 import type { ResolvedOptions } from './options-schema.ts';
 
 export function makeSources(options: ResolvedOptions): readonly Source[] {
-  const { origin, init } = options;
+  const { origin, init, watchNodes } = options;
   const { nodeName } = init;
   const proxyName = options.serviceProxyName === undefined ? {} : { serviceProxyName: options.serviceProxyName };
   switch (origin.kind) {
     case 'kubeConfig':
-      return [new ApiSource({ nodeName, kubeConfig: origin.kubeConfig, ...proxyName })];
+      return [new ApiSource({ nodeName, watchNodes, kubeConfig: origin.kubeConfig, ...proxyName })];
     case 'kubeconfigPath':
-      return [new ApiSource({ nodeName, kubeConfig: origin.path, ...proxyName })];
+      return [new ApiSource({ nodeName, watchNodes, kubeConfig: origin.path, ...proxyName })];
     case 'inCluster':
-      return [new ApiSource({ nodeName, kubeConfig: 'in-cluster', ...proxyName })];
+      return [new ApiSource({ nodeName, watchNodes, kubeConfig: 'in-cluster', ...proxyName })];
     case 'manifests':
       return [new ManifestSource({ path: origin.path, ...proxyName })];
     case 'source':

@@ -127,6 +127,7 @@ export class AppliedState implements KernelState {
         this.#sets.delete(operation.name);
         return;
       case 'ensure-link':
+      case 'set-timeouts':
         return;
       default:
         throw new TypeError(`the applied state cannot follow ${operation.verb} of ${objectOf(operation)}`);
@@ -163,6 +164,12 @@ export class AppliedState implements KernelState {
   putAddresses(addresses: Iterable<IpAddress>): void {
     this.#addresses.clear();
     for (const address of addresses) this.#addresses.add(address);
+  }
+
+  /** As somebody else has left it. */
+  putAddress(address: IpAddress, isThere: boolean): void {
+    if (isThere) this.#addresses.add(address);
+    else this.#addresses.delete(address);
   }
 
   putRoutes(routes: Iterable<IpAddress>): void {

@@ -15,15 +15,20 @@ const intervalMs = 1000;
 
 export type DrainedEvent = Extract<ReconcileEvent, { kind: 'drained' }>;
 
+/** How long this destination of this virtual service may take, as things are now. */
+export type DrainTimeout = (service: ServiceId, destination: DestinationId) => number;
+
 export class DrainQueue {
-  readonly #timeoutMs: number;
-  readonly #deadlines = new Map<ServiceId, Map<DestinationId, number>>();
+  readonly #timeoutOf: DrainTimeout;
+  /** Since when. The deadline follows from it, so that a time-out that changes counts for what drains already. */
+  readonly #since = new Map<ServiceId, Map<DestinationId, number>>();
   #size = 0;
   #nextMs: number | undefined;
+  #checkedMs = Number.NEGATIVE_INFINITY;
 
-  /** @param timeoutMs A destination is deleted after this long even if connections remain. */
-  constructor(timeoutMs: number) {
-    this.#timeoutMs = timeoutMs;
+  /** @param timeoutOf A destination is deleted after this long even if connections remain; 0 = they are not waited for. */
+  constructor(timeoutOf: DrainTimeout) {
+    this.#timeoutOf = timeoutOf;
   }
 
   get size(): number {
@@ -38,23 +43,27 @@ export class DrainQueue {
   /** Notes what drains now and forgets what does no longer. Costs what has weight 0, whatever else there is. */
   observe(applied: AppliedState, desired: KernelState, nowMs: number): void {
     this.#size = 0;
-    for (const [service, deadlines] of this.#deadlines) {
-      for (const destination of deadlines.keys()) {
-        if (!drains(service, destination, applied, desired)) deadlines.delete(destination);
+    for (const [service, since] of this.#since) {
+      for (const destination of since.keys()) {
+        if (!drains(service, destination, applied, desired)) since.delete(destination);
       }
-      if (deadlines.size === 0) this.#deadlines.delete(service);
+      if (since.size === 0) this.#since.delete(service);
     }
+    let nextMs = this.#nextMs ?? nowMs + intervalMs;
     for (const [service, destinations] of applied.weightless) {
       for (const destination of destinations) {
         if (!drains(service, destination, applied, desired)) continue;
-        const deadlines = this.#deadlines.get(service) ?? new Map<DestinationId, number>();
-        this.#deadlines.set(service, deadlines);
-        if (!deadlines.has(destination)) deadlines.set(destination, nowMs + this.#timeoutMs);
+        const since = this.#since.get(service) ?? new Map<DestinationId, number>();
+        this.#since.set(service, since);
+        const sinceMs = since.get(destination) ?? nowMs;
+        since.set(destination, sinceMs);
         this.#size += 1;
+        const deadlineMs = sinceMs + this.#timeoutOf(service, destination);
+        // One that was due at the last check, and is still there, was refused and has its turn with the next.
+        if (deadlineMs > this.#checkedMs) nextMs = Math.min(nextMs, deadlineMs);
       }
     }
-    if (this.#size === 0) this.#nextMs = undefined;
-    else this.#nextMs ??= nowMs + Math.min(intervalMs, this.#timeoutMs);
+    this.#nextMs = this.#size === 0 ? undefined : nextMs;
   }
 
   /**
@@ -63,8 +72,9 @@ export class DrainQueue {
    */
   check(session: KernelSession, applied: AppliedState, nowMs: number): { change: Change; event: DrainedEvent }[] {
     this.#nextMs = nowMs + intervalMs;
+    this.#checkedMs = nowMs;
     const ripe: { change: Change; event: DrainedEvent }[] = [];
-    for (const [service, deadlines] of this.#deadlines) {
+    for (const [service, sinces] of this.#since) {
       const key = applied.services.get(service)?.service.key;
       if (key === undefined) continue;
       const connections = new Map<DestinationId, number>();
@@ -75,11 +85,12 @@ export class DrainQueue {
       } catch {
         continue;
       }
-      for (const [destination, deadlineMs] of deadlines) {
+      for (const [destination, sinceMs] of sinces) {
         const known = applied.services.get(service)?.destinations.get(destination);
         const count = connections.get(destination);
         if (count === undefined) applied.forgetDestination(service, destination);
-        if (known === undefined || count === undefined || (count > 0 && nowMs < deadlineMs)) continue;
+        if (known === undefined || count === undefined) continue;
+        if (count > 0 && nowMs < sinceMs + this.#timeoutOf(service, destination)) continue;
         const { address, port } = known;
         ripe.push({
           change: {

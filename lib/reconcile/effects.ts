@@ -10,6 +10,8 @@ export interface ReconcileEffects {
   /** Finds the backend in use; rejects with ERR_IPTABLES or ERR_IPTABLES_CONFLICT. `probe`: may try by a write which one works. `signal`: gives up. */
   openIptables(options: { readonly probe: boolean; readonly signal?: AbortSignal }): Promise<Iptables>;
   readonly sysctls: Sysctls;
+  /** Cores of this host: the size of its connection tracking goes by them. */
+  readonly cores: number;
   /** Addresses of this host's interfaces that anybody may read; only a plan against nothing asks. */
   interfaceAddresses(): readonly IpAddress[];
   /** 0 (included) to 1 (excluded). */

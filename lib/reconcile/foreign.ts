@@ -4,6 +4,7 @@ import { sameDestination, sameService } from '../plan/same.ts';
 import type { KernelState, ServiceId, ServiceNode } from '../plan/state.ts';
 import type { AppliedState } from './applied.ts';
 import type { Observed } from './observed.ts';
+import type { OwnershipPolicy } from './ownership-policy.ts';
 import type { ReconcileEvent } from './protocol.ts';
 
 export interface Settlement {
@@ -13,7 +14,7 @@ export interface Settlement {
 }
 
 export class ForeignServices {
-  readonly #takeOver: boolean;
+  readonly #policy: OwnershipPolicy;
   #services = new Map<ServiceId, ServiceNode>();
   readonly #untouchable = new Set<ServiceId>();
   #fwmarks: readonly string[] = [];
@@ -24,8 +25,12 @@ export class ForeignServices {
   /** Nothing was read yet: what an earlier process wrote is to be told from what others made. */
   #isNew = true;
 
-  constructor(takeOver: boolean) {
-    this.#takeOver = takeOver;
+  constructor(policy: OwnershipPolicy) {
+    this.#policy = policy;
+  }
+
+  get policy(): OwnershipPolicy {
+    return this.#policy;
   }
 
   /** Virtual services that must not be written, nor anything that belongs to them. */
@@ -43,7 +48,7 @@ export class ForeignServices {
 
   /** The same knowledge, to try something with. */
   fork(): ForeignServices {
-    const copy = new ForeignServices(this.#takeOver);
+    const copy = new ForeignServices(this.#policy);
     copy.#services = new Map(this.#services);
     copy.#isNew = this.#isNew;
     return copy;
@@ -52,7 +57,7 @@ export class ForeignServices {
   /**
    * Sorts a read of the kernel: what is ours becomes the applied state, the rest is foreign. At the first read of a process the ledger
    * says what is ours. From then on it is what this process adopted or wrote itself: an address that it binds, or a node port it
-   * opens, does not make the virtual services ours that others have there.
+   * opens, does not make the virtual services ours that others have there. Where the policy claims everything, all are ours at all times.
    *
    * @param written Knows what this process wrote; by default the applied state itself.
    */
@@ -65,7 +70,8 @@ export class ForeignServices {
     const foreign = new Map<ServiceId, ServiceNode>();
     for (const [id, node] of observed.services) {
       const { service } = node;
-      if (written.wrote(id, service) || (this.#isNew && ownershipOf(service.key, ledger) === 'ours')) {
+      const isInLedger = this.#isNew && ownershipOf(service.key, ledger) === 'ours';
+      if (written.wrote(id, service) || isInLedger || this.#policy.claims(service.key.address)) {
         applied.putService(id, node);
       } else {
         foreign.set(id, node);
@@ -89,7 +95,7 @@ export class ForeignServices {
 
   /** Sorts a virtual service that was read back on its own; undefined = it is not there. */
   sort(id: ServiceId, node: ServiceNode | undefined, applied: AppliedState): void {
-    if (node !== undefined && applied.wrote(id, node.service)) {
+    if (node !== undefined && (applied.wrote(id, node.service) || this.#policy.claims(node.service.key.address))) {
       applied.putService(id, node);
       return;
     }
@@ -116,7 +122,7 @@ export class ForeignServices {
       if (wanted === undefined) {
         this.#contested.delete(id);
         this.#toldContested.delete(id);
-      } else if (this.#takeOver || fits(node, wanted)) {
+      } else if (this.#policy.takesOver || fits(node, wanted)) {
         this.#forget(id);
         adopted.push(id);
         applied.putService(id, node);

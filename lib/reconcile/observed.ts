@@ -12,6 +12,7 @@ import type {
   DestinationState,
   IpAddress,
   IpFamily,
+  IpvsTimeouts,
   LinkState,
   SetEntry,
   SetState,
@@ -20,6 +21,7 @@ import type {
 import type { AppliedState } from './applied.ts';
 import { isNodeAddress, nodeAddresses } from './node-addresses.ts';
 import type { ObjectScope } from './object-scope.ts';
+import type { ReconcileInit } from './protocol.ts';
 
 /** kube-proxy's name of the VIP device. */
 export const vipLink = 'kube-ipvs0';
@@ -50,6 +52,8 @@ export interface Observed {
   readonly addresses: ReadonlySet<IpAddress>;
   /** VIPs that a local route of ours binds. */
   readonly routes: ReadonlySet<IpAddress>;
+  /** Undefined where nobody asks for any. */
+  readonly timeouts?: IpvsTimeouts;
   /** On the other interfaces, see `nodeAddresses`. */
   readonly nodeAddresses: readonly IpAddress[];
 }
@@ -67,7 +71,10 @@ export const emptyObserved: Observed = {
 };
 
 /** Throws what the session throws: a kernel that can be read in part only is not known. */
-export function readKernel(session: KernelSession, families: readonly IpFamily[]): Observed {
+export function readKernel(
+  session: KernelSession,
+  { families, ipvsTimeouts }: Pick<ReconcileInit, 'families' | 'ipvsTimeouts'>,
+): Observed {
   const services = new Map<ServiceId, ServiceNode>();
   const fwmarks: string[] = [];
   for (const service of readAll(session.services())) {
@@ -90,17 +97,33 @@ export function readKernel(session: KernelSession, families: readonly IpFamily[]
     if (state !== undefined && holdsEntriesOf(state, spec))
       sets.set(spec.name, new Set(readAll(session.entries(spec.name))));
   }
-  const link = readAll(session.links()).find(({ name }) => name === vipLink);
-  const addresses = readAll(session.addresses());
   return {
     services,
     isProbeLeft,
     fwmarks,
     setStates,
     sets,
+    ...readAddresses(session, families),
+    routes: new Set(boundRoutes(session, families)),
+    ...(asksForTimeouts(ipvsTimeouts) ? { timeouts: session.timeouts() } : {}),
+  };
+}
+
+/** One that is 0 is left as it is. */
+export function asksForTimeouts({ tcpSeconds, tcpFinSeconds, udpSeconds }: IpvsTimeouts): boolean {
+  return tcpSeconds > 0 || tcpFinSeconds > 0 || udpSeconds > 0;
+}
+
+/** The part of {@link readKernel} that the kernel tells changes of. */
+export function readAddresses(
+  session: KernelSession,
+  families: readonly IpFamily[],
+): Pick<Observed, 'link' | 'addresses' | 'nodeAddresses'> {
+  const link = readAll(session.links()).find(({ name }) => name === vipLink);
+  const addresses = readAll(session.addresses());
+  return {
     link,
     addresses: new Set(boundAddresses(addresses, families)),
-    routes: new Set(boundRoutes(session, families)),
     nodeAddresses: nodeAddresses(addresses, vipLink).filter((address) => families.includes(familyOf(address))),
   };
 }

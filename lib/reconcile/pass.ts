@@ -45,6 +45,8 @@ export interface PassRequest {
   /** See `StaticChanges.broken`. */
   readonly broken: ReadonlyMap<SetName, string>;
   nowMicros(): number;
+  /** The kernel does not have these: what has to be compared for it. */
+  lackSchedulers(names: ReadonlySet<string>): DirtyObjects;
 }
 
 export class DataPlane {
@@ -122,6 +124,7 @@ export class DataPlane {
       setRef: (name) => this.#setRef(name),
       link: vipLink,
       untouchable: foreign.untouchable,
+      keeps: (address) => foreign.policy.keeps(address),
       hold: retries.held(nowMs),
       closed,
       unruled,
@@ -129,6 +132,10 @@ export class DataPlane {
     tally.planMicros += request.nowMicros() - startMicros;
     const outcome = writer.write(changes, { nowMs, tally, suspected });
     for (const object of outcome.refused) refused.add(object);
+    if (outcome.unknownSchedulers.size > 0) {
+      const projected = request.lackSchedulers(outcome.unknownSchedulers);
+      if (scope !== 'all') mergeDirty(scope, projected);
+    }
     this.#suspects.push(...outcome.suspects);
     // What surprised may be gone with all that belonged to it.
     for (const suspect of outcome.suspects) this.#widen(scope, suspect);
@@ -171,8 +178,15 @@ export class DataPlane {
 
 /** Collects what is to be compared at the next pass. */
 export class DirtyQueue {
+  readonly #planner: Planner;
+  readonly #applied: KernelState;
   #all = false;
   #dirty = noDirtyObjects();
+
+  constructor(planner: Planner, applied: KernelState) {
+    this.#planner = planner;
+    this.#applied = applied;
+  }
 
   get isEmpty(): boolean {
     return !this.#all && isClean(this.#dirty);
@@ -184,8 +198,16 @@ export class DirtyQueue {
   }
 
   /** An object that could not be written, and what waited for it. */
-  addWithDependents(scope: ObjectScope, planner: Planner, applied: KernelState): void {
-    markWithDependents(this.#dirty, scope, planner, applied);
+  addWithDependents(scope: ObjectScope): void {
+    markWithDependents(this.#dirty, scope, this.#planner, this.#applied);
+  }
+
+  /** Wanted virtual services that waited for something, with all that waited with them. */
+  addReleased(services: readonly ServiceId[]): void {
+    for (const id of services) {
+      const key = this.#planner.desired.services.get(id)?.service.key;
+      if (key !== undefined) this.addWithDependents(scopeOfKey(key));
+    }
   }
 
   take(): DirtyObjects | 'all' {

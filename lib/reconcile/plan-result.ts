@@ -8,12 +8,12 @@ import type { IpFamily, SetRef } from '../types.ts';
 import { AppliedState } from './applied.ts';
 import type { ForeignServices } from './foreign.ts';
 import { type Observed, vipLink } from './observed.ts';
-import type { PlannedOperation, PlanResult } from './protocol.ts';
+import type { PlannedOperation, PlanResult, ReconcileEvent, ReconcileInit } from './protocol.ts';
 import { type StaticChanges, staticChanges } from './static-part.ts';
 
 export interface PlanInput {
   readonly against: 'kernel' | 'empty';
-  readonly families: readonly IpFamily[];
+  readonly init: Pick<ReconcileInit, 'families' | 'ipvsTimeouts'>;
   readonly planner: Planner;
   readonly observed: Observed;
   /** What a running reconciler knows of whose is whose; is not changed. */
@@ -23,14 +23,15 @@ export interface PlanInput {
   /** `iptables-save` text of a family. */
   readonly saved: ReadonlyMap<IpFamily, string>;
   readonly ruleOptions: RuleOptions;
-  readonly sysctls: PlanResult['sysctls'];
-  /** Warnings of the planner that nobody has been told yet. */
-  readonly warnings: readonly string[];
+  readonly settings: Pick<PlanResult, 'sysctls' | 'warnings'>;
+  /** What nobody has been told yet: the warnings among it are the plan's, too. */
+  readonly events: readonly ReconcileEvent[];
 }
 
 export function planResult(input: PlanInput): PlanResult {
-  const { against, families, planner, observed } = input;
-  const statics = staticChanges(observed, families);
+  const { against, planner, observed } = input;
+  const { families } = input.init;
+  const statics = staticChanges(observed, input.init);
   const { changes, warnings } = dataChanges(input, statics);
   return {
     against,
@@ -43,8 +44,12 @@ export function planResult(input: PlanInput): PlanResult {
       const text = ruleChanges(saved, familyRules(family, input.ruleOptions, services));
       return text === undefined ? [] : [{ family, text }];
     }),
-    sysctls: input.sysctls,
-    warnings: [...input.warnings, ...warnings],
+    sysctls: input.settings.sysctls,
+    warnings: [
+      ...input.events.flatMap((event) => (event.kind === 'warning' ? [`${event.object}: ${event.message}`] : [])),
+      ...input.settings.warnings,
+      ...warnings,
+    ],
   };
 }
 
@@ -56,14 +61,16 @@ function joined(there: ServiceRules, wanted: ServiceRules): ServiceRules {
 }
 
 function dataChanges(
-  { planner, observed, families, mayRemove, ...known }: PlanInput,
+  { planner, observed, init, mayRemove, ...known }: PlanInput,
   { broken }: StaticChanges,
 ): { readonly changes: readonly Change[]; readonly warnings: readonly string[] } {
   const applied = new AppliedState(vipLink);
   const foreign = known.foreign.fork();
   foreign.adopt(observed, applied, known.written);
   const { events } = foreign.settle('all', planner.desired, applied);
-  const refs = new Map<string, SetRef>(families.flatMap((family) => setSpecs(family)).map((spec) => [spec.name, spec]));
+  const refs = new Map<string, SetRef>(
+    init.families.flatMap((family) => setSpecs(family)).map((spec) => [spec.name, spec]),
+  );
   const changes = difference(planner.desired, applied, 'all', {
     mayRemove,
     setRef(name) {
@@ -73,6 +80,7 @@ function dataChanges(
     },
     link: vipLink,
     untouchable: foreign.untouchable,
+    keeps: (address) => foreign.policy.keeps(address),
   }).filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));
   const warnings = [
     ...[...broken].map(([set, reason]) => `${set}: ${reason}`),

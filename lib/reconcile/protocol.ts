@@ -3,8 +3,11 @@
  * unasked: each reply says when it wants to be called again (`wakeInMs`), and the proxier answers with a `tick`.
  */
 import type { ErrorRecord } from '../errors.ts';
+import type { ConntrackTuning } from '../plan/sysctls.ts';
 import type { RecordMessage } from '../records.ts';
-import type { IpFamily, IpvsTimeouts } from '../types.ts';
+import type { IpAddress, IpFamily, IpvsTimeouts } from '../types.ts';
+
+export type { ConntrackTuning } from '../plan/sysctls.ts';
 
 /** What the reconciler is told once, when its worker starts. Structured-clone data, validated by the proxier's options. */
 export interface ReconcileInit {
@@ -54,18 +57,6 @@ export interface ReconcileInit {
   readonly conntrack?: ConntrackTuning;
 }
 
-/** What kube-proxy sets of nf_conntrack (behaviour.md 5.4). A 0, false or absent field is left as it is. */
-export interface ConntrackTuning {
-  /** `nf_conntrack_max` for each core, but no less than `min` in all. */
-  readonly maxPerCore?: number;
-  readonly min?: number;
-  readonly tcpEstablishedTimeoutSeconds?: number;
-  readonly tcpCloseWaitTimeoutSeconds?: number;
-  readonly tcpBeLiberal?: boolean;
-  readonly udpTimeoutSeconds?: number;
-  readonly udpStreamTimeoutSeconds?: number;
-}
-
 export type ReconcileRequest =
   /** Checks the kernel, reads it, writes the static part: link, sets, rules, sysctls. Everything else waits for it. */
   | { readonly kind: 'start'; readonly nowMs: number }
@@ -73,8 +64,51 @@ export type ReconcileRequest =
   | { readonly kind: 'tick'; readonly nowMs: number }
   /** A full pass now: read the kernel, compare, mend, rules included. */
   | { readonly kind: 'resync'; readonly nowMs: number }
+  /**
+   * The endpoints that are to be drained whatever the records say, all of them: what was asked for before and is not among them is undone.
+   * Idempotent, so that a new worker can be told the same again. Its answer, and later ones, say in `drains` how they fare.
+   */
+  | { readonly kind: 'drain'; readonly nowMs: number; readonly endpoints: readonly EndpointDrain[] }
   /** What would be written; writes nothing. `kernel`: against what is there now; `empty`: against nothing, needs no privileges. */
   | { readonly kind: 'plan'; readonly against: 'kernel' | 'empty' };
+
+/** One request to take an endpoint out of all virtual services; several may be for the same endpoint. */
+export interface EndpointDrain {
+  /** The caller's own number for it. */
+  readonly id: number;
+  readonly address: IpAddress;
+  /** The endpoint's own port. Absent = all of the address. */
+  readonly port?: number;
+  /** In the place of the Services' drain time-outs, for the destinations of this endpoint. */
+  readonly timeoutMs?: number;
+  /** False: the records have ceased to list it, so that it is not held out any more; what is left of it is only watched. */
+  readonly held: boolean;
+}
+
+/** How an {@link EndpointDrain} fares. Nothing open: it is done. */
+export interface EndpointDrainState {
+  readonly id: number;
+  /** False: the records do not list it, or have ceased to. */
+  readonly held: boolean;
+  /** Destinations, counted once for each virtual service, that it was or is to be taken out of. */
+  readonly destinations: number;
+  /** Of those: deleted without connections; with connections, when their time was up; without waiting for any (UDP, SCTP). */
+  readonly idle: number;
+  readonly overdue: number;
+  readonly atOnce: number;
+  /** Of those: still there. */
+  readonly open: number;
+}
+
+/** What a cleaning of tracked UDP connections did. */
+export interface UdpCleaning {
+  /** UDP connections that were looked at. */
+  readonly examined: number;
+  /** Those that led to endpoints that are gone, and were removed. */
+  readonly removed: number;
+  /** Those that the kernel would not remove. */
+  readonly failed: number;
+}
 
 export interface ReconcileReply {
   /** Present when a pass was made. */
@@ -86,6 +120,8 @@ export interface ReconcileReply {
   readonly revision: number;
   /** Answer to `plan`. */
   readonly plan?: PlanResult;
+  /** Those whose state is another than when it was last told. */
+  readonly drains?: readonly EndpointDrainState[];
 }
 
 /** What a pass did. `operations` counts kernel writes that were tried, rules and sysctls apart. */
@@ -103,6 +139,8 @@ export interface SyncReport {
    * does not work as long as they are. Nothing failed and all is served as asked: no failures, nothing unknown, nothing contested.
    */
   readonly failures: readonly SyncFailure[];
+  /** Present when a cleaning of tracked UDP connections ended and had found stale ones. Its removals are not among the operations. */
+  readonly udpCleaning?: UdpCleaning;
   /** Operations without an answer. */
   readonly unknown: number;
   readonly roundTrips: number;

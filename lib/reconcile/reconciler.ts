@@ -6,19 +6,20 @@ import { familyOf } from '../address.ts';
 import { ProxierError, toErrorRecord } from '../errors.ts';
 import type { Iptables } from '../kernel/iptables.ts';
 import type { KernelSession } from '../kernel/session.ts';
+import type { DirtyObjects } from '../plan/dirty.ts';
 import { Planner } from '../plan/planner.ts';
-import { awaitsNode, type RuleOptions } from '../plan/rules.ts';
-import type { ServiceId, SetName } from '../plan/state.ts';
 import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
 import type { IpFamily } from '../types.ts';
+import { AddressFollower } from './address-follower.ts';
 import { AppliedState } from './applied.ts';
-import { DrainQueue } from './drain.ts';
+import { ConntrackLane } from './conntrack-lane.ts';
+import { Drains } from './drains.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
-import { scopeOfKey } from './object-scope.ts';
 import { emptyObserved, type Observed, readKernel, vipLink } from './observed.ts';
+import { OwnershipPolicy } from './ownership-policy.ts';
 import { DataPlane, DirtyQueue, kernelObject } from './pass.ts';
 import { planResult } from './plan-result.ts';
 import type {
@@ -27,14 +28,15 @@ import type {
   ReconcileInit,
   ReconcileReply,
   ReconcileRequest,
-  SyncFailure,
   SyncReport,
 } from './protocol.ts';
 import { RetryQueue } from './retry-queue.ts';
-import { RulesLane, type RulesSource } from './rules-lane.ts';
+import { RuleInputs } from './rule-inputs.ts';
+import { RulesLane } from './rules-lane.ts';
 import { Settings } from './settings.ts';
 import { StandingWarnings } from './standing-warnings.ts';
-import { checkLink, checkScheduler, staticChanges } from './static-part.ts';
+import { checkLink, checkScheduler, hasScheduler, linkError } from './static-part.ts';
+import { Statics } from './statics.ts';
 import { Tally } from './tally.ts';
 import { Writer } from './writer.ts';
 
@@ -58,23 +60,21 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #applied = new AppliedState(vipLink);
   readonly #foreign: ForeignServices;
   readonly #retries: RetryQueue;
-  readonly #drains: DrainQueue;
+  readonly #drains: Drains;
+  readonly #conntrack: ConntrackLane;
+  readonly #ruleInputs: RuleInputs;
   readonly #rules: RulesLane;
-  readonly #dirty = new DirtyQueue();
+  readonly #dirty: DirtyQueue;
   #session: KernelSession | undefined;
   #running: Running | undefined;
-  #broken: ReadonlyMap<SetName, string> = new Map();
-  /** How many reads in a row have found each of those. */
-  #brokenReads: ReadonlyMap<SetName, number> = new Map();
+  readonly #statics: Statics;
   #nodeAddresses: Observed['nodeAddresses'] | undefined;
   #events: ReconcileEvent[] = [];
   readonly #settings: Settings;
+  readonly #addresses: AddressFollower;
   readonly #warnings = new StandingWarnings();
   /** Ends the programs that run for us when we are closed. */
   readonly #closing = new AbortController();
-  /** The Node's, as last known: a Node that goes for a moment, or comes back without, still has its pods. */
-  #podCIDRs: readonly string[] | undefined;
-  #ruleOptionsRevision = 0;
   #revision = 0;
   #allSynced = false;
   #inSnapshot = false;
@@ -87,11 +87,17 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#init = init;
     this.#effects = effects;
     this.#planner = new Planner(init);
-    this.#foreign = new ForeignServices(init.takeOver);
+    this.#dirty = new DirtyQueue(this.#planner, this.#applied);
+    this.#foreign = new ForeignServices(new OwnershipPolicy(init));
     this.#retries = new RetryQueue(effects.random);
-    this.#settings = new Settings(init, effects.sysctls);
-    this.#drains = new DrainQueue(init.drainTimeoutMs);
-    this.#rules = new RulesLane(init.families, this.#rulesSource(), effects.random);
+    this.#statics = new Statics(init);
+    this.#settings = new Settings(init, effects);
+    this.#addresses = new AddressFollower(init, this.#applied, this.#retries);
+    this.#drains = new Drains(this.#planner, this.#applied, init);
+    const { untouchable } = this.#foreign;
+    this.#conntrack = new ConntrackLane({ desired: this.#planner.desired, applied: this.#applied, untouchable });
+    this.#ruleInputs = new RuleInputs(init, this.#planner, this.#applied, () => this.#complete);
+    this.#rules = new RulesLane(init.families, this.#ruleInputs, effects.random);
   }
 
   async handle(request: ReconcileRequest): Promise<ReconcileReply> {
@@ -105,6 +111,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       case 'resync':
         this.#retries.hurry();
         return this.#reply(request.nowMs, await this.#full(this.#started(), request.nowMs));
+      case 'drain':
+        this.#drains.replace(request.endpoints, request.nowMs);
+        return this.#reply(request.nowMs, this.#drainEndpoints(request.nowMs));
       case 'plan':
         return { events: [], revision: this.#revision, plan: await this.#plan(request.against) };
     }
@@ -114,6 +123,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   async close(): Promise<void> {
     this.#closing.abort(new ProxierError('ERR_CLOSED', 'the reconciler is closed'));
     await this.#rules.idle();
+    this.#addresses.close();
     this.#session?.close();
   }
 
@@ -121,13 +131,17 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const { families, scheduler } = this.#init;
     const tally = new Tally();
     const session = this.#openSession();
-    const observed = readKernel(session, families);
+    this.#beforeRead(session, nowMs);
+    const observed = readKernel(session, this.#init);
     checkLink(observed);
     const { signal } = this.#closing;
     const iptables = await this.#effects.openIptables({ probe: true, signal });
     signal.throwIfAborted();
     checkScheduler(session, scheduler, observed);
-    const writer = new Writer(session, this.#applied, this.#retries);
+    const writer = new Writer(session, this.#applied, this.#retries, {
+      scheduler,
+      bound: () => this.#addresses.collect(),
+    });
     const plane = new DataPlane({
       families,
       session,
@@ -158,8 +172,19 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   async #records(message: RecordMessage, nowMs: number): Promise<SyncReport | undefined> {
     this.#takeRecords(message);
     if (this.#running === undefined || this.#inSnapshot) return undefined;
-    if (this.#complete) return this.#pass('incremental', this.#running, nowMs, new Tally());
+    if (this.#complete) {
+      const tally = new Tally();
+      if (!this.#follow(this.#running, nowMs, tally)) return this.#full(this.#running, nowMs);
+      return this.#pass('incremental', this.#running, nowMs, tally);
+    }
     return this.#allSynced ? this.#first(this.#running, nowMs) : undefined;
+  }
+
+  /** Taken out at once where there is something to take them out of; otherwise by the first complete pass. */
+  #drainEndpoints(nowMs: number): SyncReport | undefined {
+    this.#project();
+    if (this.#running === undefined || !this.#complete || this.#inSnapshot) return undefined;
+    return this.#pass('incremental', this.#running, nowMs, new Tally());
   }
 
   #takeRecords(message: RecordMessage): void {
@@ -177,13 +202,17 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   async #tick(nowMs: number): Promise<SyncReport | undefined> {
     const running = this.#running;
     if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
-    if (!this.#complete && this.#allSynced) return this.#first(running, nowMs);
-    if (nowMs >= running.fullDueMs) return this.#full(running, nowMs);
     const tally = new Tally();
+    const isFollowed = this.#follow(running, nowMs, tally);
+    if (!this.#complete && this.#allSynced) return this.#first(running, nowMs);
+    if (!isFollowed || nowMs >= running.fullDueMs) return this.#full(running, nowMs);
     const passDue = isDue(this.#passDueMs(nowMs), nowMs);
     const drainDue = this.#complete && isDue(this.#drains.nextMs, nowMs);
     const rulesDue = isDue(this.#rules.nextMs(nowMs), nowMs);
-    if (!passDue && !drainDue && !rulesDue) return undefined;
+    const cleaningDue = this.#complete && isDue(this.#conntrack.nextMs(nowMs), nowMs);
+    if (cleaningDue) this.#cleanConnections(running, nowMs, tally);
+    if (!passDue && !drainDue && !rulesDue && tally.udpCleaning === undefined && tally.failures.length === 0)
+      return undefined;
     if (passDue) this.#write(running, nowMs, tally);
     if (drainDue) this.#drain(running, nowMs, tally);
     if (rulesDue) await this.#mendRules(running, nowMs, tally);
@@ -200,10 +229,12 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       this.#completing = false;
       if (this.#inSnapshot || this.#closing.signal.aborted) return undefined;
     }
-    this.#warnOfNode();
+    this.#events.push(...this.#warnings.update('node', this.#ruleInputs.warnings()));
     if (nowMs - running.readMs > freshMs && !this.#read(running, nowMs, tally)) return this.#report('full', tally);
     this.#complete = true;
     this.#dirty.add('all');
+    // Endpoints and virtual services may have gone while nobody looked.
+    this.#conntrack.note(this.#applied.services.keys());
     const report = this.#pass('full', running, nowMs, tally);
     this.#events.push(...this.#foreign.report());
     return report;
@@ -214,6 +245,11 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const tally = new Tally();
     if (this.#read(running, nowMs, tally)) {
       this.#mendSysctls(tally);
+      const missing = this.#planner.unknownSchedulers;
+      if (missing.size > 0) {
+        this.#planner.lackSchedulers(new Set([...missing].filter((name) => !hasScheduler(running.session, name))));
+        this.#project();
+      }
       if (this.#complete && !this.#inSnapshot) {
         this.#dirty.add('all');
         this.#write(running, nowMs, tally);
@@ -228,8 +264,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   /** A kernel that cannot be read is left as it is, and so is what is believed of it. */
   #read(running: Running, nowMs: number, tally: Tally): boolean {
     let observed: Observed;
+    this.#beforeRead(running.session, nowMs);
     try {
-      observed = readKernel(running.session, this.#init.families);
+      observed = readKernel(running.session, this.#init);
     } catch (error) {
       const failure = this.#retries.failed(kernelObject, { kind: 'static' }, 'read', toErrorRecord(error), nowMs);
       tally.failures.push(failure);
@@ -244,8 +281,17 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return true;
   }
 
+  /** Takes in what others did to links and addresses. False: only a full pass can tell what has changed. */
+  #follow({ session }: Running, nowMs: number, tally: Tally): boolean {
+    const { isLost, vips, nodeAddresses } = this.#addresses.follow(session, nowMs, tally);
+    for (const address of vips) this.#dirty.addWithDependents({ kind: 'address', address });
+    if (nodeAddresses !== undefined) this.#know(nodeAddresses);
+    return !isLost;
+  }
+
   #takeIn(observed: Observed, running: Running, nowMs: number): void {
     running.readMs = nowMs;
+    this.#addresses.afterRead(observed);
     this.#foreign.adopt(observed, this.#applied);
     this.#know(observed.nodeAddresses);
   }
@@ -263,21 +309,13 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #mendStatics(observed: Observed, running: Running, nowMs: number, tally: Tally): void {
-    const { writer } = running;
-    const { changes, broken } = staticChanges(observed, this.#init.families);
-    const warnings = new Map([...broken].map(([set, message]) => [`set ${set}`, message]));
-    this.#broken = broken;
-    this.#brokenReads = new Map([...broken.keys()].map((set) => [set, (this.#brokenReads.get(set) ?? 0) + 1]));
-    if (observed.link !== undefined && observed.link.kind !== 'dummy') {
-      const what = `has become a ${observed.link.kind} link`;
-      warnings.set(`link ${vipLink}`, `${what}: no address can be bound until it is renamed or removed`);
-    }
+    const { warnings, retryInMs } = this.#statics.mend(observed, running.writer, nowMs, tally);
     this.#events.push(...this.#warnings.update('statics', warnings));
-    const earlier = tally.failures.length;
-    writer.write(changes, { nowMs, tally, suspected: new Set(changes.map(({ object }) => object)) });
-    // Only a full pass looks at the static part: have it come as soon as the first of these is due.
-    for (const { retryInMs } of tally.failures.slice(earlier))
-      running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
+    running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
+  }
+
+  #beforeRead(session: KernelSession, nowMs: number): void {
+    this.#events.push(...this.#warnings.update('addresses', this.#addresses.beforeRead(session, nowMs)));
   }
 
   #mendSysctls(tally: Tally): void {
@@ -291,26 +329,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     tally.rulesWritten += written;
     tally.failures.push(...failures);
     if (opened) this.#dirty.add('all');
-    this.#release(arrived);
+    this.#dirty.addReleased(arrived);
     if (!opened && arrived.length === 0) return;
     if (!this.#complete || this.#inSnapshot || signal.aborted) return;
     this.#write(running, nowMs, tally);
-  }
-
-  /** Virtual services that waited for a rule, with all that waited with them. */
-  #release(services: readonly ServiceId[]): void {
-    for (const id of services) {
-      const key = this.#planner.desired.services.get(id)?.service.key;
-      if (key !== undefined) this.#dirty.addWithDependents(scopeOfKey(key), this.#planner, this.#applied);
-    }
-  }
-
-  #warnOfNode(): void {
-    const { nodeName } = this.#init;
-    const message =
-      "detectLocal NodeCIDR: the Node is not known, and so are its pod CIDRs; the rule that source-translates traffic to cluster IPs stays as it is, or is written as without detection where there is none, until the Node comes. Is nodeName the Node's name?";
-    const warnings = awaitsNode(this.#ruleOptions()) ? [[`node ${nodeName}`, message] as const] : [];
-    this.#events.push(...this.#warnings.update('node', new Map(warnings)));
   }
 
   #pass(kind: SyncReport['kind'], running: Running, nowMs: number, tally: Tally): SyncReport {
@@ -319,46 +341,68 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #write(running: Running, nowMs: number, tally: Tally): void {
-    const left = running.plane.run({
-      scope: this.#dirty.take(),
-      mayRemove: this.#allSynced,
-      nowMs,
-      tally,
-      events: this.#events,
-      closed: this.#rules.unproven,
-      unruled: this.#rules.missing,
-      broken: this.#broken,
-      nowMicros: () => this.#effects.nowMicros(),
-    });
-    this.#dirty.add(left);
-    this.#drains.observe(this.#applied, this.#planner.desired, nowMs);
+    const options = { mayRemove: this.#allSynced, closed: this.#rules.unproven, nowMs };
+    let released: readonly DirtyObjects[];
+    do {
+      const scope = this.#dirty.take();
+      this.#drains.prepare(scope, options);
+      const left = running.plane.run({
+        scope,
+        ...options,
+        tally,
+        events: this.#events,
+        unruled: this.#rules.missing,
+        broken: this.#statics.broken,
+        nowMicros: () => this.#effects.nowMicros(),
+        lackSchedulers: (names) => {
+          this.#planner.lackSchedulers(new Set([...this.#planner.unknownSchedulers, ...names]));
+          return this.#projected();
+        },
+      });
+      this.#dirty.add(left);
+      released = this.#drains.observe(nowMs);
+      for (const dirty of released) this.#dirty.add(dirty);
+    } while (released.length > 0);
+    this.#conntrack.observe();
   }
 
-  #drain({ session, writer, plane }: Running, nowMs: number, tally: Tally): void {
-    const ripe = this.#drains.check(session, this.#applied, nowMs);
+  #drain(running: Running, nowMs: number, tally: Tally): void {
+    const { session, writer, plane } = running;
+    const ripe = this.#drains.check(session, nowMs);
     const options = { nowMs, tally, suspected: new Set(ripe.map(({ change }) => change.object)) };
     const { refused, suspects } = writer.write(
       ripe.map(({ change }) => change),
       options,
     );
     plane.suspect(suspects);
-    for (const { change, event } of ripe) if (!refused.has(change.object)) this.#events.push(event);
-    this.#drains.observe(this.#applied, this.#planner.desired, nowMs);
+    for (const { change, event } of ripe) {
+      if (refused.has(change.object)) continue;
+      this.#events.push(event);
+      this.#drains.note(event);
+    }
+    const released = this.#drains.settle(nowMs);
+    for (const dirty of released) this.#dirty.add(dirty);
+    if (released.length > 0) this.#write(running, nowMs, tally);
+  }
+
+  #cleanConnections({ session }: Running, nowMs: number, tally: Tally): void {
+    tally.udpCleaning = this.#conntrack.step(session, nowMs);
+    this.#events.push(...this.#warnings.update('conntrack', this.#conntrack.warnings()));
   }
 
   /** Recomputes what the records ask, and notes what to compare for it. */
   #project(): void {
-    const podCIDRs = this.#planner.self?.podCIDRs;
-    const before = this.#podCIDRs;
-    if (podCIDRs !== undefined && podCIDRs.length > 0) this.#podCIDRs = podCIDRs;
-    else this.#podCIDRs ??= podCIDRs;
-    if (before?.join() !== this.#podCIDRs?.join()) this.#ruleOptionsRevision += 1;
+    this.#dirty.add(this.#projected());
+  }
+
+  #projected(): DirtyObjects {
+    this.#ruleInputs.followNode();
     const changed = this.#planner.project();
-    this.#dirty.add(changed);
-    this.#release(this.#rules.follow());
-    for (const scope of this.#retries.forget(changed))
-      this.#dirty.addWithDependents(scope, this.#planner, this.#applied);
+    this.#dirty.addReleased(this.#rules.follow());
+    this.#conntrack.note(changed.services);
+    for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
+    return changed;
   }
 
   async #plan(against: 'kernel' | 'empty'): Promise<PlanResult> {
@@ -367,55 +411,26 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const saved = new Map<IpFamily, string>();
     let observed = emptyObserved;
     if (against === 'kernel') {
-      observed = readKernel(this.#openSession(), families);
+      observed = readKernel(this.#openSession(), this.#init);
       const iptables = this.#running?.iptables ?? (await this.#effects.openIptables({ probe: false, signal }));
       for (const family of families) saved.set(family, await iptables.save(family, signal));
       this.#know(observed.nodeAddresses);
     } else if (this.#nodeAddresses === undefined) {
       this.#know(this.#effects.interfaceAddresses().filter((address) => families.includes(familyOf(address))));
     }
-    const settings = this.#settings.plan(against);
     return planResult({
       against,
-      families,
+      init: this.#init,
       planner: this.#planner,
       observed,
       foreign: this.#foreign,
       written: this.#applied,
       mayRemove: this.#allSynced,
       saved,
-      ruleOptions: this.#ruleOptions(),
-      sysctls: settings.sysctls,
-      warnings: [
-        ...this.#events.flatMap((event) => (event.kind === 'warning' ? [`${event.object}: ${event.message}`] : [])),
-        ...settings.warnings,
-      ],
+      ruleOptions: this.#ruleInputs.options,
+      settings: this.#settings.plan(against),
+      events: this.#events,
     });
-  }
-
-  #ruleOptions(): RuleOptions {
-    const { masqueradeAll, masqueradeBit, detectLocal } = this.#init;
-    return { masqueradeAll, masqueradeBit, detectLocal, randomFully: true, podCIDRs: this.#podCIDRs };
-  }
-
-  #rulesSource(): RulesSource {
-    const revision = (): number => this.#planner.rules.revision + this.#ruleOptionsRevision;
-    const options = (): RuleOptions => this.#ruleOptions();
-    const isComplete = (): boolean => this.#complete;
-    return {
-      get revision() {
-        return revision();
-      },
-      get options() {
-        return options();
-      },
-      get isComplete() {
-        return isComplete();
-      },
-      wanted: this.#planner.rules,
-      isThere: (service) => this.#applied.services.has(service),
-      isWanted: (service) => this.#planner.desired.services.has(service),
-    };
   }
 
   #openSession(): KernelSession {
@@ -429,7 +444,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #report(kind: SyncReport['kind'], tally: Tally): SyncReport {
-    if (kind !== 'incremental') tally.failures.push(...this.#brokenSets());
+    if (kind !== 'incremental') tally.failures.push(...this.#statics.failures());
     return tally.report({
       kind,
       revision: this.#revision,
@@ -442,28 +457,15 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     });
   }
 
-  /** Nothing that we could try again mends them, yet what they are for does not work. */
-  #brokenSets(): SyncFailure[] {
-    const retryInMs = this.#init.syncPeriodMs;
-    return [...this.#broken].map(([set, message]) => {
-      const attempts = this.#brokenReads.get(set) ?? 1;
-      return {
-        object: `set ${set}`,
-        operation: 'create-set',
-        error: { code: 'ERR_NETLINK', message },
-        attempts,
-        retryInMs,
-      };
-    });
-  }
-
   #reply(nowMs: number, report: SyncReport | undefined): ReconcileReply {
     const events = this.#events;
     this.#events = [];
     const wakeInMs = this.#wakeInMs(nowMs);
+    const drains = this.#complete ? this.#drains.takeChanges() : [];
     return {
       ...(report === undefined ? {} : { report }),
       events,
+      ...(drains.length === 0 ? {} : { drains }),
       ...(wakeInMs === undefined ? {} : { wakeInMs }),
       revision: this.#revision,
     };
@@ -480,8 +482,8 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #wakeInMs(nowMs: number): number | undefined {
     const running = this.#running;
     if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
-    const times = [running.fullDueMs, this.#rules.nextMs(nowMs)];
-    if (this.#complete) times.push(this.#passDueMs(nowMs), this.#drains.nextMs);
+    const times = [running.fullDueMs, this.#rules.nextMs(nowMs), this.#addresses.nextMs];
+    if (this.#complete) times.push(this.#passDueMs(nowMs), this.#drains.nextMs, this.#conntrack.nextMs(nowMs));
     else if (this.#allSynced) times.push(this.#retries.dueMs(kernelObject) ?? nowMs);
     const known = times.filter((time) => time !== undefined);
     return Math.max(0, Math.min(...known) - nowMs);
@@ -490,11 +492,4 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
 
 function isDue(timeMs: number | undefined, nowMs: number): boolean {
   return timeMs !== undefined && timeMs <= nowMs;
-}
-
-function linkError(message: string): ProxierError {
-  return new ProxierError(
-    'ERR_KERNEL_UNSUPPORTED',
-    `the VIP device ${vipLink} cannot be made: ${message}. The kernel needs the dummy driver (modprobe dummy), the process CAP_NET_ADMIN`,
-  );
 }

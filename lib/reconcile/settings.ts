@@ -1,133 +1,125 @@
-/** The kernel settings of behaviour.md 5.2: written, or only reported. */
+/** The kernel settings of behaviour.md 5.2 and 5.4: written, or only reported. */
 import { type ErrorRecord, ProxierError, toErrorRecord } from '../errors.ts';
 import type { Sysctls } from '../kernel/sysctl.ts';
 import { type WantedSysctl, wantedSysctls } from '../plan/sysctls.ts';
-import type { IpFamily } from '../types.ts';
+import type { ReconcileEffects } from './effects.ts';
+import { hostAdvice, readable, sysctlObject } from './host-advice.ts';
 import type { PlanResult, ReconcileInit } from './protocol.ts';
 import type { Tally } from './tally.ts';
 
-export class Settings {
-  readonly #init: Pick<ReconcileInit, 'families' | 'applySysctls' | 'syncPeriodMs'>;
-  readonly #sysctls: Sysctls;
+type SettingsInit = Pick<ReconcileInit, 'families' | 'applySysctls' | 'syncPeriodMs' | 'strictARP' | 'conntrack'>;
 
-  constructor(init: Pick<ReconcileInit, 'families' | 'applySysctls' | 'syncPeriodMs'>, sysctls: Sysctls) {
+export class Settings {
+  readonly #init: SettingsInit;
+  readonly #sysctls: Sysctls;
+  readonly #cores: number;
+
+  constructor(init: SettingsInit, effects: Pick<ReconcileEffects, 'sysctls' | 'cores'>) {
     this.#init = init;
-    this.#sysctls = sysctls;
+    this.#sysctls = effects.sysctls;
+    this.#cores = effects.cores;
   }
 
   /** Writes what is wrong. Returns what is to be said of the rest, by object. */
   mend(tally: Tally): ReadonlyMap<string, string> {
     const { families, applySysctls, syncPeriodMs } = this.#init;
-    const check = checkSysctls(this.#sysctls);
-    const forHost = hostAdvice(this.#sysctls, families);
-    if (!applySysctls) return new Map([...sysctlAdvice(check), ...forHost]);
+    const check = this.#check();
+    const advice = hostAdvice(this.#sysctls, families);
+    if (!applySysctls) return new Map([...sysctlAdvice(check), ...advice]);
     const failures = new Map(check.unreadable);
     for (const change of check.changes) {
       const error = writeSysctl(this.#sysctls, change);
       if (error === undefined) tally.sysctlsWritten += 1;
-      else failures.set(change.key, error);
+      else failures.set(change.wanted, error);
     }
-    for (const [key, error] of failures) {
+    for (const [{ key, tuning }, error] of failures) {
       const object = sysctlObject(key);
-      tally.failures.push({ object, operation: 'sysctl', error, attempts: 1, retryInMs: syncPeriodMs });
+      if (tuning === true) advice.set(object, error.message);
+      else tally.failures.push({ object, operation: 'sysctl', error, attempts: 1, retryInMs: syncPeriodMs });
     }
-    return forHost;
+    return advice;
   }
 
   /** What {@link mend} would write and say; against nothing, as if nothing were known. */
   plan(against: PlanResult['against']): Pick<PlanResult, 'sysctls' | 'warnings'> {
     const { families, applySysctls } = this.#init;
     const isKnown = against === 'kernel';
-    const check = isKnown ? checkSysctls(this.#sysctls) : { changes: allSysctls(this.#sysctls), unreadable: new Map() };
+    const check = isKnown ? this.#check() : this.#unknown();
     const advice = applySysctls ? sysctlAdvice({ ...check, changes: [] }) : sysctlAdvice(check);
     const forHost = isKnown ? hostAdvice(this.#sysctls, families) : [];
     return {
-      sysctls: applySysctls ? check.changes : [],
+      sysctls: applySysctls
+        ? check.changes.map(({ wanted, from }) => ({ key: wanted.key, from, to: wanted.value }))
+        : [],
       warnings: [...advice, ...forHost].map(([object, message]) => `${object}: ${message}`),
     };
+  }
+
+  /** Never throws: what cannot be read is named, and the rest is as good as ever. */
+  #check(): SysctlCheck {
+    const changes: SysctlChange[] = [];
+    const unreadable = new Map<WantedSysctl, ErrorRecord>();
+    for (const wanted of this.#wanted()) {
+      try {
+        const from = this.#sysctls.read(wanted.key) ?? '';
+        if (!isRight(from, wanted)) changes.push({ wanted, from });
+      } catch (error) {
+        unreadable.set(wanted, toErrorRecord(error, 'ERR_SYSCTL'));
+      }
+    }
+    return { changes, unreadable };
+  }
+
+  /** All of them, as if none were known. */
+  #unknown(): SysctlCheck {
+    return { changes: this.#wanted().map((wanted) => ({ wanted, from: '' })), unreadable: new Map() };
+  }
+
+  #wanted(): readonly WantedSysctl[] {
+    const { strictARP, conntrack } = this.#init;
+    const kernelRelease = readable(this.#sysctls, 'kernel/osrelease') ?? '';
+    return wantedSysctls({
+      ...{ kernelRelease, strictARP, cores: this.#cores },
+      ...(conntrack === undefined ? {} : { conntrack }),
+    });
   }
 }
 
 interface SysctlChange {
-  readonly key: string;
+  readonly wanted: WantedSysctl;
+  /** Empty when this kernel does not have it. */
   readonly from: string;
-  readonly to: string;
 }
 
 interface SysctlCheck {
-  /** The settings that are not as they should be. A key that this kernel does not have is `from: ''`. */
+  /** The settings that are not as they should be. */
   readonly changes: readonly SysctlChange[];
-  /** Those that cannot be read: `net/ipv4/ip_forward` → why. */
-  readonly unreadable: ReadonlyMap<string, ErrorRecord>;
+  /** Those that cannot be read, and why. */
+  readonly unreadable: ReadonlyMap<WantedSysctl, ErrorRecord>;
 }
 
-/** Never throws: what cannot be read is named, and the rest is as good as ever. */
-function checkSysctls(sysctls: Sysctls): SysctlCheck {
-  const changes: SysctlChange[] = [];
-  const unreadable = new Map<string, ErrorRecord>();
-  for (const { key, value } of wanted(sysctls)) {
-    try {
-      const from = sysctls.read(key) ?? '';
-      if (from !== value) changes.push({ key, from, to: value });
-    } catch (error) {
-      unreadable.set(key, toErrorRecord(error, 'ERR_SYSCTL'));
-    }
-  }
-  return { changes, unreadable };
-}
-
-/** All of them, as if none were known. */
-function allSysctls(sysctls: Sysctls): SysctlChange[] {
-  return wanted(sysctls).map(({ key, value }) => ({ key, from: '', to: value }));
-}
-
-function wanted(sysctls: Sysctls): readonly WantedSysctl[] {
-  return wantedSysctls(readable(sysctls, 'kernel/osrelease') ?? '');
-}
-
-function readable(sysctls: Sysctls, key: string): string | undefined {
-  try {
-    return sysctls.read(key);
-  } catch {
-    return undefined;
-  }
-}
-
-function sysctlObject(key: string): string {
-  return `sysctl ${key}`;
+function isRight(is: string, { value, atLeast }: WantedSysctl): boolean {
+  return is === value || (atLeast === true && Number(is) >= Number(value));
 }
 
 /** What to say of settings that are only reported, by object. */
 function sysctlAdvice({ changes, unreadable }: SysctlCheck): Map<string, string> {
   const advice = new Map<string, string>();
-  for (const { key, from, to } of changes) {
-    const name = key.replaceAll('/', '.');
+  for (const { wanted, from } of changes) {
+    const name = wanted.key.replaceAll('/', '.');
     const is = from === '' ? '' : `is ${from}, `;
-    advice.set(sysctlObject(key), `${is}should be ${to}: sysctl -w ${name}=${to}`);
+    advice.set(sysctlObject(wanted.key), `${is}should be ${wanted.value}: sysctl -w ${name}=${wanted.value}`);
   }
-  for (const [key, { message }] of unreadable) advice.set(sysctlObject(key), message);
-  return advice;
-}
-
-const forwardingIPv6 = 'net/ipv6/conf/all/forwarding';
-
-/** Settings that are the administrator's to make, by object: to forward IPv6 is to stop listening to router advertisements. */
-function hostAdvice(sysctls: Sysctls, families: readonly IpFamily[]): Map<string, string> {
-  const advice = new Map<string, string>();
-  if (families.includes('IPv6') && readable(sysctls, forwardingIPv6) === '0') {
-    advice.set(
-      sysctlObject(forwardingIPv6),
-      'is 0: IPv6 Services reach no endpoint on another node. It is not set here because it also ends router advertisements (accept_ra=2 keeps them): sysctl -w net.ipv6.conf.all.forwarding=1',
-    );
-  }
+  for (const [{ key }, { message }] of unreadable) advice.set(sysctlObject(key), message);
   return advice;
 }
 
 /** What failed is reported and tried again with the next full pass. */
-function writeSysctl(sysctls: Sysctls, { key, from, to }: SysctlChange): ErrorRecord | undefined {
+function writeSysctl(sysctls: Sysctls, { wanted, from }: SysctlChange): ErrorRecord | undefined {
   try {
-    if (from === '') throw new ProxierError('ERR_SYSCTL', `this kernel has no sysctl ${key.replaceAll('/', '.')}`);
-    sysctls.write(key, to);
+    if (from === '')
+      throw new ProxierError('ERR_SYSCTL', `this kernel has no sysctl ${wanted.key.replaceAll('/', '.')}`);
+    sysctls.write(wanted.key, wanted.value);
     return undefined;
   } catch (error) {
     return toErrorRecord(error, 'ERR_SYSCTL');

@@ -1,7 +1,7 @@
 /** Counts of one pass, on the way to its report. */
 import type { BatchResult } from '../kernel/session.ts';
 import type { Operation } from '../operations.ts';
-import type { SyncFailure, SyncReport } from './protocol.ts';
+import type { SyncFailure, SyncReport, UdpCleaning } from './protocol.ts';
 
 export class Tally {
   readonly failures: SyncFailure[] = [];
@@ -9,6 +9,7 @@ export class Tally {
   sysctlsWritten = 0;
   planMicros = 0;
   unknown = 0;
+  udpCleaning: UdpCleaning | undefined;
   #operations = 0;
   #roundTrips = 0;
   #kernelMicros = 0;
@@ -30,6 +31,7 @@ export class Tally {
       rulesWritten: this.rulesWritten,
       sysctlsWritten: this.sysctlsWritten,
       failures: this.failures,
+      ...(this.udpCleaning === undefined ? {} : { udpCleaning: this.udpCleaning }),
       unknown: this.unknown,
       roundTrips: this.#roundTrips,
       planMicros: Math.round(this.planMicros),

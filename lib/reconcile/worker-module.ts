@@ -1,5 +1,5 @@
 /** The reconciler on the real kernel: what the worker loads. */
-import { networkInterfaces } from 'node:os';
+import { cpus, networkInterfaces } from 'node:os';
 import { parseAddress } from '../address.ts';
 import { detectIptables } from '../kernel/iptables.ts';
 import { openSession } from '../kernel/linux-session.ts';
@@ -23,6 +23,7 @@ export function kernelEffects(init: Pick<ReconcileInit, 'iptables' | 'families'>
     openIptables: ({ probe, signal }) =>
       detectIptables({ backend: init.iptables, families: init.families, probe, signal }),
     sysctls: new ProcSysctls(),
+    cores: cpus().length,
     interfaceAddresses,
     random: Math.random,
     nowMicros: () => performance.now() * 1000,

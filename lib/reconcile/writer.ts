@@ -17,6 +17,13 @@ const chunkSize = 1000;
 /** Refusals that say the kernel does not hold what we believed it to: worth a look before they count as failures. */
 const surprises: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH', 'EEXIST']);
 
+export interface WriterOptions {
+  /** The proxier's own scheduler: one that cannot be done without. */
+  readonly scheduler: string;
+  /** Called after each batch in which VIPs were bound or unbound: the kernel has told everybody who listens. */
+  bound(): void;
+}
+
 export interface WriteOptions {
   readonly nowMs: number;
   readonly tally: Tally;
@@ -31,11 +38,14 @@ export interface WriteOutcome {
   readonly suspects: readonly ObjectScope[];
   /** Objects that were refused and wait for their next try. */
   readonly refused: ReadonlySet<ObjectId>;
+  /** Schedulers of single Services that the kernel does not have: what asks for them was not written. */
+  readonly unknownSchedulers: ReadonlySet<string>;
 }
 
 interface Progress {
   readonly suspects: ObjectScope[];
   readonly refused: Set<ObjectId>;
+  readonly unknownSchedulers: Set<string>;
   /** Something went wrong that others rely on. */
   shaken: boolean;
 }
@@ -44,16 +54,18 @@ export class Writer {
   readonly #session: KernelSession;
   readonly #applied: AppliedState;
   readonly #retries: RetryQueue;
+  readonly #options: WriterOptions;
 
-  constructor(session: KernelSession, applied: AppliedState, retries: RetryQueue) {
+  constructor(session: KernelSession, applied: AppliedState, retries: RetryQueue, options: WriterOptions) {
     this.#session = session;
     this.#applied = applied;
     this.#retries = retries;
+    this.#options = options;
   }
 
   /** Stops after the stage in which something went wrong that later stages rely on. */
   write(changes: readonly Change[], options: WriteOptions): WriteOutcome {
-    const progress: Progress = { suspects: [], refused: new Set(), shaken: false };
+    const progress: Progress = { suspects: [], refused: new Set(), unknownSchedulers: new Set(), shaken: false };
     let written = 0;
     for (const end of stageEnds(changes)) {
       for (; written < end; written = Math.min(end, written + chunkSize)) {
@@ -61,8 +73,9 @@ export class Writer {
       }
       if (progress.shaken) break;
     }
-    const { suspects, refused } = progress;
-    return { complete: written >= changes.length && suspects.length === 0, suspects, refused };
+    const { suspects, refused, unknownSchedulers } = progress;
+    const complete = written >= changes.length && suspects.length === 0 && unknownSchedulers.size === 0;
+    return { complete, suspects, refused, unknownSchedulers };
   }
 
   #run(changes: readonly Change[], options: WriteOptions, progress: Progress): void {
@@ -89,9 +102,18 @@ export class Writer {
         this.#wentWrong(change, failure, options, progress);
       }
     });
+    if (sent.some(({ operation: { verb } }) => bindVerbs.has(verb) || unbindVerbs.has(verb))) {
+      this.#options.bound();
+    }
   }
 
   #wentWrong(change: Change, failure: OperationFailure, options: WriteOptions, progress: Progress): void {
+    const scheduler = unknownScheduler(change.operation, failure);
+    if (scheduler !== undefined && scheduler !== this.#options.scheduler) {
+      progress.unknownSchedulers.add(scheduler);
+      progress.shaken = true;
+      return;
+    }
     const isUnknown = failure.outcome === 'unknown';
     const wasSuspected = options.suspected.has(change.object);
     if (isUnknown) this.#applied.learnUnknown(change.operation);
@@ -185,6 +207,12 @@ function endsSnat(operation: Operation): boolean {
 function drains(operation: Operation): boolean {
   if (operation.verb === 'remove-destination') return true;
   return operation.verb === 'update-destination' && operation.destination.weight === 0;
+}
+
+/** ENOENT of a virtual service is about its scheduler: one that is not there itself is ESRCH (ip_vs_genl_set_cmd). */
+function unknownScheduler(operation: Operation, { outcome, error }: OperationFailure): string | undefined {
+  if (operation.verb !== 'create-service' && operation.verb !== 'update-service') return undefined;
+  return outcome === 'failed' && error.errnoName === 'ENOENT' ? operation.service.scheduler : undefined;
 }
 
 /** A value that cannot even be encoded harms its own operation only. */

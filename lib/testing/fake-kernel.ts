@@ -135,7 +135,7 @@ export class FakeKernel {
   /** One operation as the kernel meets it. Used by its sessions. */
   meet(operation: Operation): Met {
     const met = this.#meet(operation);
-    for (const monitor of this.#monitors) monitor.look();
+    for (const monitor of this.#monitors) monitor.look(operation);
     this.afterEach?.(operation);
     return met;
   }

@@ -36,6 +36,7 @@ export function fakeProxier(options: ProxierOptions, kernel: FakeKernel, parts: 
     openSession: () => kernel.session(),
     openIptables: async () => iptables,
     sysctls,
+    cores: 2,
     interfaceAddresses: () => nodeAddresses(kernel.outside.addresses.values(), vipLink),
     random: Math.random,
     nowMicros: () => performance.now() * 1000,

@@ -1,6 +1,7 @@
 /** The tables of the fake kernel: one network namespace. What a command does to them is in a file for each subsystem. */
 import type { Operation } from '../operations.ts';
 import type { Connection, IpvsTimeouts, LinkAddressState, LinkState, LocalRouteState } from '../types.ts';
+import { CountedMap } from './counted-map.ts';
 import { forgetConnection } from './fake-connections.ts';
 import type { ErrnoName } from './fake-errors.ts';
 import { applyToIpvs, type FakeService } from './fake-ipvs.ts';
@@ -12,9 +13,9 @@ export class FakeTables {
   readonly services: Map<string, FakeService> = new Map();
   timeouts: IpvsTimeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
   readonly sets: Map<string, FakeSet> = new Map();
-  readonly links: Map<string, LinkState> = new Map();
+  readonly links: CountedMap<string, LinkState> = new CountedMap();
   /** Keyed `link address`; an IPv4 address that is there already with another prefix length `link address/prefix`. */
-  readonly addresses: Map<string, LinkAddressState> = new Map();
+  readonly addresses: CountedMap<string, LinkAddressState> = new CountedMap();
   /** Those that were added. The routes that addresses bring are not among them. */
   readonly localRoutes: Map<string, LocalRouteState> = new Map();
   /** In the order the kernel made them. Put them here: nothing in memory sends packets. */

@@ -23,7 +23,12 @@ export function addRunCommand(program: Command, terminal: Terminal, exit: (code:
   addProxierFlags(program.command('run'))
     .description('serve the Services; stopping leaves everything in the kernel, so that traffic goes on')
     .option('--once', 'one pass from the first complete state, leave it in place, print what was done')
-    .option('--timeout <duration>', 'with --once: retry what fails for this long (default: 30s)', duration)
+    .option(
+      '--timeout <duration>',
+      'with --once: wait for the first complete state and retry what fails for this long (default: 30s); a first pass ' +
+        'at work by then may take as long again, no less than 60s, so that what cannot be written is named',
+      duration,
+    )
     .option('--sync-period <duration>', 'read the kernel and mend it this often (default: 30s)', duration)
     .option('--min-sync-period <duration>', 'least time between two rounds of changes (default: 0)', duration)
     .option(
@@ -52,9 +57,10 @@ export function addRunCommand(program: Command, terminal: Terminal, exit: (code:
         };
         const { Proxier } = await import('../../proxier/proxier.ts');
         await using proxier = new Proxier(options);
-        if (flags.once === true)
-          exit(await once(proxier, flags.timeout ?? DEFAULT_TIMEOUT_MS, stopping.signal, terminal));
-        else exit(await serve(proxier, stopping.signal));
+        if (flags.once === true) {
+          const timeoutMs = flags.timeout ?? DEFAULT_TIMEOUT_MS;
+          exit(await once(proxier, { timeoutMs, stopping: stopping.signal }, terminal));
+        } else exit(await serve(proxier, stopping.signal));
       } finally {
         forget();
       }

@@ -1,6 +1,6 @@
 /** What the frontends of a service port have in common. Each kind is one file beside this one. */
 import type { ServicePort } from '../../model/service-port.ts';
-import type { ObjectKey } from '../../records.ts';
+import type { ObjectKey, ServiceBody } from '../../records.ts';
 import {
   type AddressServiceKey,
   type IpAddress,
@@ -16,6 +16,8 @@ import type { DestinationLists, Destinations } from './destinations.ts';
 export interface FrontendContext {
   /** IPVS scheduler of a virtual service whose Service asks for no other. */
   readonly scheduler: string;
+  /** Schedulers that this kernel does not have. */
+  readonly unknownSchedulers: ReadonlySet<string>;
   /** Where external traffic of policy Local goes on a node without a local endpoint. */
   readonly externalLocalFallback: 'cluster' | 'none';
   /** A Service that lists source ranges, but none of a VIP's family: nobody may reach that VIP, or everybody. */
@@ -65,11 +67,17 @@ function virtualService(
   { body }: ServicePort,
   context: FrontendContext,
 ): VirtualService<AddressServiceKey> {
-  const { affinitySeconds, tuning } = body;
+  const { affinitySeconds } = body;
+  const tuning = lacksScheduler(body, context) ? undefined : body.tuning;
   const scheduler = tuning?.scheduler ?? context.scheduler;
   const persistent = affinitySeconds > 0 ? ServiceFlag.persistent : 0;
   const ofScheduler = tuning?.schedulerFlags ?? (scheduler === 'mh' ? ServiceFlag.sched2 : 0);
   return { key, scheduler, flags: persistent | (ofScheduler & schedulerFlags), timeoutSeconds: affinitySeconds };
+}
+
+/** The Service asks for a scheduler that this kernel does not have. */
+export function lacksScheduler({ tuning }: ServiceBody, context: FrontendContext): boolean {
+  return tuning?.scheduler !== undefined && context.unknownSchedulers.has(tuning.scheduler);
 }
 
 const schedulerFlags = ServiceFlag.sched1 | ServiceFlag.sched2 | ServiceFlag.sched3;

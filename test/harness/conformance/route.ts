@@ -163,6 +163,44 @@ export function routeCases(bed: () => Bed): void {
     assert.equal(routes().length, 5, 'and with the link');
   });
 
+  test('an IPv6 route in the place of ours: named with its owner, and left alone', () => {
+    const { session } = bed();
+    const others = via('fd99::', 64, { protocol: OTHER_OWNER });
+    const sourced = via('fd98::', 64, { source: ip('fd97::1') });
+    allApplied(
+      session,
+      new Batch()
+        .ensureLink('cf0')
+        .addAddress(on('cf0', 'fd97::1', 128))
+        .addLocalRoute(others)
+        .addLocalRoute(sourced)
+        .addLocalRoute(via('fd96::', 64)),
+    );
+    const { failures } = session.run(
+      new Batch()
+        .addLocalRoute(via('fd99::', 64))
+        .addLocalRoute(sourced)
+        .addLocalRoute(via('fd98::', 64))
+        // There, and gone by the end of the batch.
+        .addLocalRoute(via('fd96::', 64))
+        .removeLocalRoute(via('fd96::', 64))
+        .removeLocalRoute(via('fd99::', 64)),
+    );
+    assert.deepEqual(
+      failures.map(({ index, outcome, error }) => [index, outcome, error.command, error.errnoName]),
+      [
+        [0, 'failed', 'RTM_NEWROUTE', 'EEXIST'],
+        [2, 'failed', 'RTM_NEWROUTE', 'EEXIST'],
+      ],
+    );
+    assert.match(failures[0]?.error.reason ?? '', new RegExp(`belongs to protocol ${OTHER_OWNER} `));
+    assert.match(failures[1]?.error.reason ?? '', /the source fd97::1: remove it first/);
+    assert.deepEqual(routes().sort(), ['fd98::/64 lo 177 fd97::1', 'fd99::/64 lo 178 -']);
+    // The holder goes in the same batch, after we asked.
+    allApplied(session, new Batch().addLocalRoute(via('fd99::', 64)).removeLocalRoute(others));
+    assert.deepEqual(routes().sort(), ['fd98::/64 lo 177 fd97::1', 'fd99::/64 lo 177 -']);
+  });
+
   test('changes are told in their order, of the groups that were asked for', () => {
     const { session } = bed();
     const links = session.openMonitor(['link']);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseDuration } from '../../../lib/cli/duration.ts';
 import { formatReport } from '../../../lib/cli/format-report.ts';
 import { formatStatus } from '../../../lib/cli/format-status.ts';
 import { createLogger } from '../../../lib/cli/logger.ts';
 import { readStatus } from '../../../lib/cli/read-status.ts';
+import { parseDuration } from '../../../lib/duration.ts';
 import { openKernel } from '../../../lib/kernel/index.ts';
 import { emptyReport } from '../proxier/scripted-host.ts';
 import { FakeNode, webSource } from '../proxier/setup.ts';

@@ -1,6 +1,7 @@
 /** Whose is a virtual service, while the process lives: what others have stays theirs (design.md, 'Whose is it'). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { FakeKernel } from '../../../lib/testing/fake-kernel.ts';
 import { foreignService, ip, newKernel, service, slice, World } from './world.ts';
 
 const web = service('ns1/web', '10.96.0.10');
@@ -147,4 +148,64 @@ test('who has been told is forgotten with what it was about, and told again when
     world.events,
     [1, 2].map(() => ({ kind: 'foreign', service: 'tcp 172.31.1.1:80' })),
   );
+});
+
+describe('what is removed when nobody wants it (behaviour.md 6.6)', () => {
+  const excluded = '172.31.1.0/24';
+
+  function crowded(): FakeKernel {
+    const kernel = newKernel();
+    for (const address of ['172.31.1.1', '172.31.2.2', 'fd00::1']) foreignService(kernel, address, 80);
+    kernel.outside.apply({
+      verb: 'create-service',
+      service: { key: { fwmark: 5, family: 'IPv4' }, scheduler: 'rr', flags: 0, timeoutSeconds: 0 },
+    });
+    return kernel;
+  }
+
+  test('ownership all: everything of our families but fwmarks and excludeCIDRs, once all has synced, whenever it comes', async () => {
+    const world = new World(crowded(), { ownership: 'all', excludeCIDRs: [excluded] });
+    await world.start();
+    await world.hint(web);
+    await world.pass(60_000);
+    assert.equal(world.kernel.outside.services.size, 4);
+    const report = await world.say(webSlice);
+    const left = 'fwmark 5 IPv4, tcp 10.96.0.10:80, tcp 172.31.1.1:80, tcp fd00::1:80';
+    assert.equal(held(world), left.replace('tcp fd00::1:80', 'tcp [fd00::1]:80'));
+    assert.deepEqual([report.foreign, report.contested], [2, 0]);
+    foreignService(world.kernel, '172.31.3.3', 80);
+    foreignService(world.kernel, '172.31.1.3', 80);
+    await world.pass(30_000);
+    assert.match(held(world), /172\.31\.1\.3:80/);
+    assert.doesNotMatch(held(world), /172\.31\.3\.3/);
+  });
+
+  test('ownership all: a wanted one that somebody else made is made as wanted, excluded or not', async () => {
+    const world = new World(newKernel(), { ownership: 'all', excludeCIDRs: ['10.96.0.0/16'] });
+    foreignService(world.kernel, '10.96.0.10', 80);
+    await world.start();
+    const report = await world.say(web, webSlice);
+    assert.deepEqual([report.contested, report.failures], [0, []]);
+    assert.match(
+      world.kernel.dump(),
+      /-A -t 10\.96\.0\.10:80 -s rr\n.*-r 10\.244\.1\.5:8080 -m -w 1\n.*-r 10\.9\.9\.9:1 -m -w 0/,
+    );
+  });
+
+  test('ownership ledger: ours go (T61), but for those in excludeCIDRs (T62); destinations in excludeCIDRs drain', async () => {
+    const world = new World(newKernel(), { excludeCIDRs: ['10.96.0.10/32'] });
+    await world.start();
+    await world.say(web, webSlice, service('ns1/other', '10.96.0.11'));
+    await world.say(slice('ns1/web-1', 'ns1/web', []));
+    assert.match(world.kernel.dump(), /-a -t 10\.96\.0\.10:80 -r 10\.244\.1\.5:8080 -m -w 0/);
+    await world.say(service('ns1/web', null), service('ns1/other', null));
+    assert.equal(held(world), 'tcp 10.96.0.10:80');
+    assert.doesNotMatch(world.kernel.dump(), /kube-ipvs0 10|add KUBE/);
+    await world.pass(90_000);
+    assert.equal(held(world), 'tcp 10.96.0.10:80');
+    world.die();
+    await world.start();
+    await world.say();
+    assert.equal(held(world), 'tcp 10.96.0.10:80');
+  });
 });

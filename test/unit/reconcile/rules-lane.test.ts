@@ -370,6 +370,7 @@ describe('close', () => {
         openSession: () => kernel.session(),
         openIptables: async () => iptables,
         sysctls: new FakeSysctls(),
+        cores: 2,
         interfaceAddresses: () => [],
         random: () => 0,
         nowMicros: () => 0,

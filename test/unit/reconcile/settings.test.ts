@@ -99,3 +99,71 @@ test('IPv6 that is served and not forwarded is told of once; nobody sets it', as
     assert.deepEqual(warned(quiet), []);
   }
 });
+
+describe('IPVS time-outs', () => {
+  const ipvsTimeouts = { tcpSeconds: 0, tcpFinSeconds: 60, udpSeconds: 300 };
+
+  test('are written when one that is asked for differs, and planned; a 0 is left as it is', async () => {
+    const world = new World(newKernel(), { ipvsTimeouts });
+    const { operations } = await planned(world);
+    assert.ok(operations.some(({ text }) => text === 'ipvsadm --set 0 60 300'));
+    assert.equal((await world.start()).byVerb['set-timeouts'], 1);
+    assert.deepEqual(world.kernel.outside.timeouts, { tcpSeconds: 900, tcpFinSeconds: 60, udpSeconds: 300 });
+    world.kernel.outside.timeouts = { tcpSeconds: 5, tcpFinSeconds: 60, udpSeconds: 300 };
+    assert.equal((await world.resync()).operations, 0);
+    world.kernel.outside.timeouts = { tcpSeconds: 5, tcpFinSeconds: 61, udpSeconds: 300 };
+    assert.equal((await world.resync()).operations, 1);
+  });
+
+  test('that are refused are a failure, and everything else goes on', async () => {
+    const world = new World(newKernel(), { ipvsTimeouts });
+    world.kernel.failNext(({ verb }) => verb === 'set-timeouts', 'EINVAL', 2);
+    assert.deepEqual(
+      (await world.start()).failures.map(({ object }) => object),
+      ['timeouts'],
+    );
+    await world.say(web);
+    assert.match(world.kernel.dump(), /kube-ipvs0 10\.96\.0\.10/);
+    await world.pass(1000);
+    assert.equal(world.kernel.outside.timeouts.tcpFinSeconds, 60);
+  });
+});
+
+test('conntrack tuning that is refused is a warning, and no failure; what is larger already stays', async () => {
+  const conntrack = { maxPerCore: 32_768, min: 131_072, tcpEstablishedTimeoutSeconds: 86_400 };
+  const world = new World(newKernel(), { conntrack, strictARP: true });
+  const { values, readOnly } = world.sysctls;
+  values.set('net/netfilter/nf_conntrack_max', '8192');
+  values.set('net/netfilter/nf_conntrack_buckets', '65536');
+  readOnly.add('net/netfilter/nf_conntrack_max');
+  const report = await world.start();
+  assert.deepEqual(report.failures, []);
+  // The last of these is not in this kernel.
+  assert.deepEqual(warned(world), [
+    'sysctl net/netfilter/nf_conntrack_max',
+    'sysctl net/netfilter/nf_conntrack_tcp_timeout_established',
+  ]);
+  assert.deepEqual(
+    ['net/netfilter/nf_conntrack_buckets', 'net/ipv4/conf/all/arp_ignore', 'net/ipv4/conf/all/arp_announce'].map(
+      (key) => values.get(key),
+    ),
+    ['65536', '1', '2'],
+  );
+  readOnly.clear();
+  values.set('net/netfilter/nf_conntrack_tcp_timeout_established', '432000');
+  assert.equal((await world.resync()).sysctlsWritten, 2);
+  assert.equal(values.get('net/netfilter/nf_conntrack_max'), '131072');
+  assert.equal((await world.resync()).sysctlsWritten, 0);
+});
+
+test('settings of the bridge and of reverse path filtering are advice, where they are there and wrong', async () => {
+  const world = new World();
+  for (const [key, value] of [
+    ['net/bridge/bridge-nf-call-iptables', '0'],
+    ['net/bridge/bridge-nf-call-ip6tables', '0'],
+    ['net/ipv4/conf/all/rp_filter', '1'],
+  ] as const)
+    world.sysctls.values.set(key, value);
+  await world.start();
+  assert.deepEqual(warned(world), ['sysctl net/bridge/bridge-nf-call-iptables', 'sysctl net/ipv4/conf/all/rp_filter']);
+});

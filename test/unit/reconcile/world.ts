@@ -52,6 +52,7 @@ export interface ServiceOptions {
   readonly createdMs?: number;
   /** What else the Service has. */
   readonly body?: Partial<ServiceBody>;
+  readonly drainTimeoutMs?: number;
 }
 
 let seq = 0;
@@ -61,7 +62,7 @@ const base = (kind: string, key: string): { source: string; seq: number; key: st
 };
 
 export function service(key: string, clusterIP: string | null, options: ServiceOptions = {}): ObjectRecord {
-  const { protocol = 'tcp', port = 80, nodePort = 0, createdMs = 1 } = options;
+  const { protocol = 'tcp', port = 80, nodePort = 0, createdMs = 1, drainTimeoutMs } = options;
   const ports: ServicePortBody[] = [{ name: 'p', protocol, port, nodePort }];
   const body: ServiceBody | null =
     clusterIP === null
@@ -79,6 +80,7 @@ export function service(key: string, clusterIP: string | null, options: ServiceO
           externalPolicyLocal: false,
           healthCheckNodePort: 0,
           ...options.body,
+          ...(drainTimeoutMs === undefined ? {} : { tuning: { drainTimeoutMs } }),
         };
   return { ...base('service', key), kind: 'service', body };
 }
@@ -134,6 +136,7 @@ export class World {
             openSession: () => this.kernel.session(),
             openIptables: async () => this.iptables,
             sysctls: this.sysctls,
+            cores: 4,
             interfaceAddresses: () => [ip('192.168.1.10')],
             random: () => 0,
             nowMicros: () => 0,

@@ -1,0 +1,93 @@
+/** Everything that ends slowly: destinations, virtual services, and endpoints that somebody asked to drain. */
+import type { KernelSession } from '../kernel/session.ts';
+import type { Change } from '../plan/difference.ts';
+import type { DirtyObjects } from '../plan/dirty.ts';
+import type { Planner } from '../plan/planner.ts';
+import type { DestinationId, ServiceId } from '../plan/state.ts';
+import type { AppliedState } from './applied.ts';
+import { type DrainedEvent, DrainQueue } from './drain.ts';
+import { EndpointDrains } from './endpoint-drains.ts';
+import { type KeepOptions, LeftOvers } from './left-overs.ts';
+import type { EndpointDrain, EndpointDrainState, ReconcileInit } from './protocol.ts';
+
+export class Drains {
+  readonly #planner: Planner;
+  readonly #applied: AppliedState;
+  readonly #timeoutMs: number;
+  readonly #queue = new DrainQueue((service, destination) => this.#timeoutOf(service, destination));
+  readonly #leftOvers: LeftOvers;
+  readonly #endpoints = new EndpointDrains();
+  /** The counts are to be read for those that are waited for though nothing drains: their writes are refused. */
+  #retryMs: number | undefined;
+
+  constructor(planner: Planner, applied: AppliedState, init: ReconcileInit) {
+    this.#planner = planner;
+    this.#applied = applied;
+    this.#timeoutMs = init.drainTimeoutMs;
+    this.#leftOvers = new LeftOvers(planner, applied, init);
+  }
+
+  /** Destinations that drain. */
+  get size(): number {
+    return this.#queue.size;
+  }
+
+  /** When {@link check} is to be called next; undefined = nothing drains. */
+  get nextMs(): number | undefined {
+    const times = [this.#queue.nextMs, this.#leftOvers.nextMs, this.#retryMs].filter((time) => time !== undefined);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** Endpoints that are to be taken out; the planner takes note. */
+  replace(endpoints: readonly EndpointDrain[], nowMs: number): void {
+    this.#endpoints.replace(endpoints, nowMs);
+    this.#planner.exclude(this.#endpoints.held);
+  }
+
+  /** Before a complete pass. `scope` grows by what is kept, and so must not be removed. */
+  prepare(scope: DirtyObjects | 'all', options: KeepOptions): void {
+    if (this.#endpoints.release(this.#planner.takeUnlisted())) this.#planner.exclude(this.#endpoints.held);
+    this.#endpoints.begin(this.#applied, this.#planner.desired);
+    this.#leftOvers.keep(scope, options);
+  }
+
+  /** After writes. What is to be compared because it is kept no longer. */
+  observe(nowMs: number): readonly DirtyObjects[] {
+    const released = this.#leftOvers.release(nowMs);
+    this.#queue.observe(this.#applied, this.#planner.desired, nowMs);
+    this.#endpoints.observe(this.#applied, this.#planner.desired);
+    this.#retryMs = this.#endpoints.isWaiting ? (this.#retryMs ?? nowMs + retryIntervalMs) : undefined;
+    return released;
+  }
+
+  /** What can be deleted now, with the event to send once it is. */
+  check(session: KernelSession, nowMs: number): { change: Change; event: DrainedEvent }[] {
+    return this.#queue.check(session, this.#applied, nowMs);
+  }
+
+  /** It was deleted. */
+  note(event: DrainedEvent): void {
+    this.#endpoints.note(event);
+  }
+
+  /** After the deletions of a {@link check}. What is to be compared, as with {@link observe}. */
+  settle(nowMs: number): readonly DirtyObjects[] {
+    this.#endpoints.observe(this.#applied, this.#planner.desired);
+    this.#endpoints.expire((service, destination, sinceMs) => sinceMs + this.#timeoutOf(service, destination), nowMs);
+    this.#retryMs = undefined;
+    return this.observe(nowMs);
+  }
+
+  /** Endpoint drains that have come on since the last call. */
+  takeChanges(): readonly EndpointDrainState[] {
+    return this.#endpoints.takeChanges();
+  }
+
+  #timeoutOf(service: ServiceId, destination: DestinationId): number {
+    const known = this.#applied.services.get(service)?.destinations.get(destination);
+    const asked = known === undefined ? undefined : this.#endpoints.timeoutOf(known);
+    return asked ?? this.#planner.drainTimeoutOf(service) ?? this.#timeoutMs;
+  }
+}
+
+const retryIntervalMs = 1000;

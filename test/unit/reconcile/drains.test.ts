@@ -1,0 +1,288 @@
+/** What ends slowly: time-outs per Service, whole Services, endpoints on request (behaviour.md 2.9, section 9 #9 to #11; T65 to T69). */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { EndpointDrain, EndpointDrainState, SyncReport } from '../../../lib/reconcile/protocol.ts';
+import type { ObjectRecord } from '../../../lib/records.ts';
+import { foreignService, ip, newKernel, type ServiceOptions, service, slice, World } from './world.ts';
+
+const web = (options: ServiceOptions = {}) => service('ns1/web', '10.96.0.10', { nodePort: 30080, ...options });
+const webSlice = (...addresses: string[]) => slice('ns1/web-1', 'ns1/web', addresses);
+const webKey = 'tcp 10.96.0.10:80';
+const nodeKey = 'tcp 192.168.1.10:30080';
+const dns = service('ns1/dns', '10.96.0.11', { protocol: 'udp', port: 53 });
+const dnsSlice = (...addresses: string[]) => slice('ns1/dns-1', 'ns1/dns', addresses, { protocol: 'udp' });
+const gone = service('ns1/web', null);
+const inKernel = (world: World) => world.kernel.dump();
+
+async function served(init: ConstructorParameters<typeof World>[1] = {}, ...records: ObjectRecord[]): Promise<World> {
+  const world = new World(newKernel(), init);
+  await world.start();
+  await world.say(...(records.length > 0 ? records : [web(), webSlice('10.244.1.5', '10.244.2.7')]));
+  world.kernel.log.length = 0;
+  return world;
+}
+
+describe('the drain time-out of a Service', () => {
+  test('counts in the place of the option, and for what drains already when it changes', async () => {
+    const world = await served({}, web({ drainTimeoutMs: 10_000 }), webSlice('10.244.1.5', '10.244.2.7'));
+    for (const address of ['10.244.1.5:8080', '10.244.2.7:8080'])
+      for (const key of [webKey, nodeKey]) world.kernel.setConnections(key, address, 1, 0);
+    await world.say(webSlice('10.244.1.5'));
+    await world.pass(9000);
+    assert.match(inKernel(world), /10\.244\.2\.7:8080 -m -w 0/);
+    await world.pass(1000);
+    assert.doesNotMatch(inKernel(world), /10\.244\.2\.7/);
+    assert.deepEqual(
+      world.events.map((event) => event.kind === 'drained' && event.reason),
+      ['deadline', 'deadline'],
+    );
+
+    await world.say(webSlice());
+    await world.pass(5000);
+    const report = await world.say(web({ drainTimeoutMs: 3_600_000 }));
+    assert.equal(report.operations, 0);
+    await world.pass(600_000);
+    assert.match(inKernel(world), /10\.244\.1\.5:8080 -m -w 0/, 'longer than at first');
+    await world.say(web({ drainTimeoutMs: 0 }));
+    await world.pass(1000);
+    assert.doesNotMatch(inKernel(world), /10\.244\.1\.5/, 'not waited for any more');
+  });
+
+  test('a deletion that the kernel refuses is tried again each second, not for ever at once', async () => {
+    const world = await served({ drainTimeoutMs: 0 });
+    world.kernel.failNext(({ verb }) => verb === 'remove-destination', 'ENOMEM', 4);
+    await world.say(webSlice('10.244.1.5'));
+    await world.pass(20_000);
+    assert.doesNotMatch(inKernel(world), /10\.244\.2\.7/);
+  });
+});
+
+describe('drainServices', () => {
+  const drainServices = { drainServices: true };
+
+  test('a Service that goes keeps what makes it reachable until its connections have ended, and then goes in order', async () => {
+    const world = await served(drainServices);
+    world.kernel.setConnections(webKey, '10.244.2.7:8080', 1, 0);
+    const report = await world.say(gone, webSlice());
+    assert.deepEqual(report.byVerb, { 'update-destination': 4 });
+    assert.match(inKernel(world), /-A -t 10\.96\.0\.10:80/);
+    await world.pass(1000);
+    // The node port had no connections.
+    assert.doesNotMatch(inKernel(world), /:30080|KUBE-NODE-PORT-TCP 30080/);
+    await world.pass(40_000);
+    const still = [
+      '-A -t 10.96.0.10:80',
+      'KUBE-CLUSTER-IP 10.96.0.10,tcp:80',
+      'KUBE-IPVS-IPS 10.96.0.10',
+      'kube-ipvs0 10.96.0.10/32',
+    ];
+    for (const text of still) assert.ok(inKernel(world).includes(text), text);
+    world.kernel.setConnections(webKey, '10.244.2.7:8080', 0, 0);
+    world.kernel.log.length = 0;
+    await world.pass(1000);
+    assert.deepEqual(
+      world.kernel.log.map((line) => line.split(' ').slice(0, 3).join(' ')),
+      ['ipvsadm -d -t', 'ip addr del', 'ipvsadm -D -t', 'ipset del KUBE-IPVS-IPS', 'ipset del KUBE-CLUSTER-IP'],
+    );
+    await world.pass(100_000);
+    assert.doesNotMatch(inKernel(world), /10\.96\.0\.10|30080/);
+  });
+
+  test('its own time-out counts for it, and no connection holds it longer', async () => {
+    const world = await served(drainServices, web({ drainTimeoutMs: 5000 }), webSlice('10.244.1.5'));
+    world.kernel.setConnections(webKey, '10.244.1.5:8080', 1, 0);
+    await world.say(gone, webSlice());
+    await world.pass(4000);
+    assert.match(inKernel(world), /10\.96\.0\.10:80/);
+    await world.pass(1000);
+    assert.doesNotMatch(inKernel(world), /10\.96\.0\.10/);
+    assert.deepEqual(world.events.at(-1), {
+      kind: 'drained',
+      service: webKey,
+      destination: '10.244.1.5:8080',
+      reason: 'deadline',
+    });
+  });
+
+  test('one that the kernel will not let drain goes when its time is up all the same', async () => {
+    const world = await served(drainServices, web({ nodePort: 0 }), webSlice('10.244.1.5'));
+    world.kernel.setConnections(webKey, '10.244.1.5:8080', 1, 0);
+    world.kernel.failNext(({ verb }) => verb === 'update-destination', 'ENOMEM', 1000);
+    await world.say(gone, webSlice());
+    await world.pass(59_000);
+    assert.match(inKernel(world), /10\.244\.1\.5:8080 -m -w 1/);
+    await world.pass(2000);
+    assert.doesNotMatch(inKernel(world), /10\.96\.0\.10/);
+  });
+
+  test('a Service that comes back has everything in place, and so has another one that claims the address', async () => {
+    for (const next of ['ns1/web', 'ns2/other']) {
+      const world = await served(drainServices, web({ nodePort: 0 }), webSlice('10.244.1.5'));
+      const before = inKernel(world);
+      world.kernel.setConnections(webKey, '10.244.1.5:8080', 1, 0);
+      await world.say(gone);
+      await world.pass(10_000);
+      const records = [service(next, '10.96.0.10'), slice(`${next}-1`, next, ['10.244.1.5'])];
+      const report = await world.say(...records);
+      assert.deepEqual(report.byVerb, { 'update-destination': 1 }, next);
+      await world.pass(100_000);
+      assert.equal(inKernel(world), before);
+      assert.deepEqual(world.events, [], 'nothing was drained');
+      // And it may go again.
+      await world.say(service(next, null));
+      await world.pass(100_000);
+      assert.doesNotMatch(inKernel(world), /10\.96\.0\.10/);
+    }
+  });
+
+  test('what an earlier process left drains on, and so does what went while none ran; UDP and an empty one go at once', async () => {
+    const world = await served(
+      drainServices,
+      web(),
+      webSlice('10.244.1.5'),
+      dns,
+      dnsSlice('10.244.1.6'),
+      service('ns1/empty', '10.96.0.12'),
+    );
+    world.kernel.setConnections(webKey, '10.244.1.5:8080', 1, 0);
+    await world.say(gone);
+    world.die();
+    await world.start();
+    const report = await world.say();
+    assert.doesNotMatch(inKernel(world), /10\.96\.0\.11|10\.96\.0\.12/);
+    assert.equal(report.byVerb['update-destination'], undefined, 'weight 0 from before');
+    await world.pass(30_000);
+    for (const text of ['-A -t 10.96.0.10:80', 'KUBE-CLUSTER-IP 10.96.0.10,tcp:80', 'kube-ipvs0 10.96.0.10/32'])
+      assert.ok(inKernel(world).includes(text), text);
+    assert.ok(!inKernel(world).includes('30080'));
+    await world.pass(30_000);
+    assert.doesNotMatch(inKernel(world), /10\.96\.0\.10/);
+  });
+
+  test('without the option a Service goes at once, and foreign ones are never kept', async () => {
+    const world = await served();
+    foreignService(world.kernel, '172.31.1.1', 80);
+    world.kernel.setConnections(webKey, '10.244.2.7:8080', 1, 0);
+    await world.say(gone);
+    assert.doesNotMatch(inKernel(world), /10\.96\.0\.10|30080/);
+    assert.match(inKernel(world), /172\.31\.1\.1:80/);
+  });
+});
+
+describe('endpoints drained on request', () => {
+  const endpoint: EndpointDrain = { id: 1, address: ip('10.244.2.7'), held: true };
+  const out = /10\.244\.2\.7:8080 -m -w 1/;
+
+  async function drain(world: World, ...endpoints: EndpointDrain[]): Promise<EndpointDrainState | undefined> {
+    const reply = await world.send({ kind: 'drain', nowMs: world.nowMs, endpoints });
+    return reply.drains?.[0];
+  }
+
+  /** Lets time pass and keeps what the replies say of the drain. */
+  async function states(world: World, act: () => Promise<unknown>): Promise<EndpointDrainState[]> {
+    const seen: EndpointDrainState[] = [];
+    const { send } = world;
+    world.send = async (request) => {
+      const reply = await send.call(world, request);
+      seen.push(...(reply.drains ?? []));
+      return reply;
+    };
+    await act();
+    world.send = send;
+    return seen;
+  }
+
+  test('out of every virtual service though the records list it; back in place when it is undone (T67)', async () => {
+    const world = await served();
+    const before = inKernel(world);
+    world.kernel.setConnections(webKey, '10.244.2.7:8080', 2, 0);
+    assert.deepEqual(await drain(world, endpoint), {
+      id: 1,
+      held: true,
+      destinations: 2,
+      idle: 0,
+      overdue: 0,
+      atOnce: 0,
+      open: 2,
+    });
+    assert.doesNotMatch(inKernel(world), out);
+    const [first, ...rest] = await states(world, async () => {
+      await world.pass(5000);
+      // Said again, as by a source that begins anew: nothing changes.
+      await world.say(web(), webSlice('10.244.1.5', '10.244.2.7'));
+      world.kernel.setConnections(webKey, '10.244.2.7:8080', 0, 0);
+      await world.pass(1000);
+    });
+    assert.deepEqual([first?.idle, first?.open, rest.at(-1)?.idle, rest.at(-1)?.open], [1, 1, 2, 0]);
+    assert.doesNotMatch(inKernel(world), /10\.244\.2\.7:8080/);
+    await drain(world);
+    assert.equal(inKernel(world), before);
+  });
+
+  test('its own time-out counts; UDP goes at once; only the port that was named', async () => {
+    const world = await served(
+      {},
+      web({ nodePort: 0 }),
+      webSlice('10.244.2.7'),
+      dns,
+      dnsSlice('10.244.2.7', '10.244.1.6'),
+    );
+    world.kernel.setConnections(webKey, '10.244.2.7:8080', 2, 0);
+    assert.equal((await drain(world, { ...endpoint, port: 53 }))?.destinations, 0, 'no endpoint has that port');
+    assert.match(inKernel(world), out);
+    const seen = await states(world, async () => {
+      await drain(world, { ...endpoint, id: 2, port: 8080, timeoutMs: 4000 });
+      assert.doesNotMatch(inKernel(world), /-u 10\.96\.0\.11:53 -r 10\.244\.2\.7/);
+      await world.pass(4000);
+    });
+    const end = { id: 2, held: true, destinations: 2, idle: 0, overdue: 1, atOnce: 1, open: 0 };
+    assert.deepEqual(seen.at(-1), end);
+    assert.doesNotMatch(inKernel(world), /10\.244\.2\.7:8080/);
+  });
+
+  test('ends when the records list it no more, so that a new pod of the address is served; an unknown one is done at once', async () => {
+    const world = await served();
+    assert.deepEqual(await drain(world, { ...endpoint, address: ip('10.244.9.9') }), {
+      id: 1,
+      held: false,
+      destinations: 0,
+      idle: 0,
+      overdue: 0,
+      atOnce: 0,
+      open: 0,
+    });
+    await drain(world);
+    await drain(world, endpoint);
+    await world.pass(2000);
+    const [state] = await states(world, () => world.say(webSlice('10.244.1.5')));
+    assert.equal(state?.held, false);
+    await world.say(webSlice('10.244.1.5', '10.244.2.7'));
+    assert.match(inKernel(world), out);
+  });
+
+  test('a new worker that is told first never lets it in again', async () => {
+    const world = await served();
+    world.kernel.setConnections(webKey, '10.244.2.7:8080', 2, 0);
+    await drain(world, endpoint);
+    world.die();
+    await world.start();
+    await drain(world, endpoint);
+    const seen = await states(world, async () => {
+      const report: SyncReport = await world.say(web(), webSlice('10.244.1.5', '10.244.2.7'));
+      assert.equal(report.operations, 0);
+      world.kernel.setConnections(webKey, '10.244.2.7:8080', 0, 0);
+      await world.pass(1000);
+    });
+    assert.deepEqual(seen.at(-1), { id: 1, held: true, destinations: 2, idle: 2, overdue: 0, atOnce: 0, open: 0 });
+  });
+
+  test('what cannot be taken out is not waited for longer than its time', async () => {
+    const world = await served({ drainTimeoutMs: 5000 });
+    world.kernel.failNext(({ verb }) => verb === 'update-destination', 'ENOMEM', 1000);
+    const seen = await states(world, async () => {
+      await drain(world, endpoint);
+      await world.pass(6000);
+    });
+    assert.deepEqual(seen.at(-1), { id: 1, held: true, destinations: 2, idle: 0, overdue: 2, atOnce: 0, open: 0 });
+  });
+});
