@@ -42,7 +42,7 @@ export class Model {
   readonly #withNodePort = new Set<ObjectKey>();
   /** Services with source ranges for a load balancer IP: what a change of the node's primary address touches. */
   readonly #withRanges = new Set<ObjectKey>();
-  /** External and load balancer IPs → the Services that have them: what it touches that a node gets or loses an address. */
+  /** Addresses of Services, node ports apart, → the Services: what it touches that a node gets or loses an address. */
   readonly #servicesByVip = new MultiMap<IpAddress, ObjectKey>();
   /** Names of the other Nodes by address. */
   readonly #nodesByAddress = new MultiMap<IpAddress, ObjectKey>();
@@ -320,7 +320,7 @@ function mark(keys: Set<ObjectKey>, key: ObjectKey, isMember: boolean): void {
 }
 
 function vipsOf(body: ServiceBody | undefined): readonly IpAddress[] {
-  return body === undefined ? [] : [...body.externalIPs, ...body.loadBalancerIPs];
+  return body === undefined ? [] : [...body.clusterIPs, ...body.externalIPs, ...body.loadBalancerIPs];
 }
 
 type PortTest = (name: string, protocol: ServicePortRef['protocol'], nodePort: number) => boolean;

@@ -6,7 +6,7 @@ import type { DirtyObjects } from './dirty.ts';
 import { destinationObject, entryObject, type ObjectId, serviceObject } from './object-id.ts';
 import { additionPhase, type Phase, phaseOrder, removalPhase } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
-import { boundSetOf, setIdOf } from './sets.ts';
+import { boundSetOf, type SetId, setIdOf, setName } from './sets.ts';
 import { type KernelState, type ServiceId, type ServiceNode, type SetName, serviceFamily } from './state.ts';
 import { bindingObject, bindOperation, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
 import { Withheld } from './withheld.ts';
@@ -70,6 +70,12 @@ function union<T>(a: Iterable<T>, b: Iterable<T>): Set<T> {
   return all;
 }
 
+/** An external IP is in one of them; which one says whether it gets SNAT. */
+const movesBetween: ReadonlyMap<SetId, SetId> = new Map([
+  ['EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'],
+  ['EXTERNAL-IP-LOCAL', 'EXTERNAL-IP'],
+]);
+
 class Round {
   readonly #desired: KernelState;
   readonly #applied: KernelState;
@@ -119,8 +125,7 @@ class Round {
       const phase = additionPhase(set, entry, this.#applied);
       // Remote destinations that are not wanted any more would lose their SNAT: they cannot be drained yet.
       if (phase === 'add exemption' && (!mayRemove || this.#withheld.drain(entry))) return;
-      const follows = phase === 'add exemption' || setIdOf(set)?.id === 'LOOP-BACK';
-      if (!follows && this.#isClosedSet(set)) return;
+      if (this.#isClosedSet(set) && !this.#qualifies(set, entry, phase, this.#applied)) return;
       if (this.#withheld.addition(set, entry)) return;
       this.#add(phase, object, { verb: 'add-entry', set: setRef(set), entry });
       return;
@@ -130,8 +135,18 @@ class Round {
     // What becomes exempt from SNAT loses the entry that asks for it.
     if (setIdOf(set)?.id === 'EXTERNAL-IP' && this.#withheld.drain(entry)) return;
     const phase = removalPhase(set, entry, this.#desired);
-    if (phase !== 'remove exemption' && this.#isClosedSet(set)) return;
+    if (this.#isClosedSet(set) && !this.#qualifies(set, entry, phase, this.#desired)) return;
     this.#add(phase, object, { verb: 'remove-entry', set: setRef(set), entry });
+  }
+
+  /** The entry brings or takes no frontend: it says how one that is there treats its packets. `beside`: where a tuple that moves has to be. */
+  #qualifies(set: SetName, entry: SetEntry, phase: Phase, beside: KernelState): boolean {
+    const known = setIdOf(set);
+    if (known === undefined) return true;
+    const other = movesBetween.get(known.id);
+    if (other !== undefined) return beside.sets.get(setName(other, known.family))?.has(entry) === true;
+    const isHairpin = known.id === 'LOOP-BACK' && beside === this.#applied;
+    return isHairpin || phase === 'add exemption' || phase === 'remove exemption';
   }
 
   /** A VIP that is to be bound in another way than it is gets the new binding first, and keeps the old one for as long as it has no other. */

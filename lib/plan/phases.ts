@@ -4,12 +4,13 @@
  * first takes an exemption from SNAT away, because the destinations that follow may need the SNAT.
  */
 import type { SetEntry } from '../types.ts';
-import { localTwins, type SetId, setIdOf, setName, tupleSetIds } from './sets.ts';
+import { hasTuple, localTwins, type SetId, serviceOfTuple, setIdOf, setName, tupleSetIds } from './sets.ts';
 import type { KernelState, SetName } from './state.ts';
 import { vipKinds } from './vip-binding.ts';
 
 export const phaseOrder = [
-  // A service that becomes policy Cluster: its exemption ends before remote destinations come.
+  // A service that becomes policy Cluster: its exemption ends before remote destinations come. (Between KUBE-EXTERNAL-IP-LOCAL and
+  // KUBE-EXTERNAL-IP it is the second entry that asks for SNAT: to have both is to have SNAT, so that one is added like any tuple.)
   'remove exemption',
   // Adding a frontend. Empty virtual services refuse; nobody is let through yet.
   'write virtual service',
@@ -51,10 +52,14 @@ export function additionPhase(set: SetName, entry: SetEntry, applied: KernelStat
     case 'LOAD-BALANCER-SOURCE-IP':
     case 'LOAD-BALANCER-SOURCE-CIDR':
       return 'add source range';
+    // Both: the tuple of a frontend that is exempt.
+    case 'EXTERNAL-IP-LOCAL':
+      return isServed(entry, applied) ? 'add exemption' : 'add tuple';
     default: {
       const twin = localTwins.get(known.id);
       if (twin === undefined) return 'add tuple';
-      return applied.sets.get(setName(twin, known.family))?.has(entry) ? 'add exemption' : 'add new exemption';
+      const isQualified = applied.sets.get(setName(twin, known.family))?.has(entry) === true;
+      return isQualified || isServed(entry, applied) ? 'add exemption' : 'add new exemption';
     }
   }
 }
@@ -70,9 +75,15 @@ export function removalPhase(set: SetName, entry: SetEntry, desired: KernelState
     case 'LOAD-BALANCER-SOURCE-IP':
     case 'LOAD-BALANCER-SOURCE-CIDR':
       return 'remove source range';
+    // The virtual service stays, as one that may have remote destinations.
+    case 'LOAD-BALANCER-LOCAL':
+      return isWanted(entry, desired) ? 'remove exemption' : 'remove tuple';
     default: {
       const twin = localTwins.get(known.id);
       if (twin !== undefined && desired.sets.get(setName(twin, known.family))?.has(entry)) return 'remove exemption';
+      // As a node port it needs no tuple, and SNAT.
+      const isNodePort = isWanted(entry, desired) && !hasTuple(desired.sets, known.family, entry);
+      if (known.id === 'EXTERNAL-IP-LOCAL' && isNodePort) return 'remove exemption';
       return isTupleSet(known.id) && isBoundTuple(entry, desired) ? 'remove tuple of bound address' : 'remove tuple';
     }
   }
@@ -80,6 +91,16 @@ export function removalPhase(set: SetName, entry: SetEntry, desired: KernelState
 
 export function isTupleSet(id: SetId): boolean {
   return tupleSetIds.includes(id);
+}
+
+/** There are connections to it, which may need their SNAT. */
+function isServed(tuple: SetEntry, applied: KernelState): boolean {
+  const service = applied.services.get(serviceOfTuple(tuple) ?? '');
+  return service !== undefined && service.destinations.size > 0;
+}
+
+function isWanted(tuple: SetEntry, desired: KernelState): boolean {
+  return desired.services.has(serviceOfTuple(tuple) ?? '');
 }
 
 function isBoundTuple(tuple: SetEntry, state: KernelState): boolean {

@@ -1,7 +1,7 @@
 /** The seventeen sets of each family (behaviour.md 3): names, types, and the comments their rules carry. */
 import { familyOf } from '../address.ts';
 import type { IpAddress, IpFamily, Protocol, SetEntry, SetRef, SetSpec, SetType } from '../types.ts';
-import type { SetName } from './state.ts';
+import type { KernelState, ServiceId, SetName } from './state.ts';
 
 /** Logical name of a set: the kernel name of the IPv4 one without its prefix. */
 export type SetId =
@@ -113,6 +113,11 @@ export function setSpecs(family: IpFamily): SetSpec[] {
 /** The sets whose entries are a virtual service's own address, protocol and port; they are the ledger (design.md). */
 export const tupleSetIds: readonly SetId[] = ['CLUSTER-IP', 'LOAD-BALANCER', 'EXTERNAL-IP', 'EXTERNAL-IP-LOCAL'];
 
+/** Whether the entry is in a tuple set. */
+export function hasTuple(sets: KernelState['sets'], family: IpFamily, entry: SetEntry): boolean {
+  return tupleSetIds.some((id) => sets.get(setName(id, family))?.has(entry) === true);
+}
+
 /** The sets that restrict who may reach a load balancer IP. */
 export const guardSetIds: readonly SetId[] = [
   'LOAD-BALANCER-FW',
@@ -152,6 +157,14 @@ const byName: ReadonlyMap<SetName, { readonly id: SetId; readonly family: IpFami
 /** The entry of an address, protocol and port: `10.96.0.10,tcp:80`. */
 export function tupleEntry(address: IpAddress, protocol: Protocol, port: number): SetEntry {
   return `${address},${protocol}:${port}`;
+}
+
+/** `10.96.0.10,tcp:80` and what begins so → `tcp 10.96.0.10:80`; undefined for a bare port or address. */
+export function serviceOfTuple(entry: SetEntry): ServiceId | undefined {
+  const [address = '', protocolPort] = entry.split(',');
+  if (protocolPort === undefined) return undefined;
+  const [protocol, port] = protocolPort.split(':');
+  return `${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 
 /** Name of the set that lists the bound addresses of this address's family. */

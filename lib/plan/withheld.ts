@@ -6,7 +6,16 @@
 import type { IpAddress, IpFamily, SetEntry } from '../types.ts';
 import { entryObject, type ObjectId } from './object-id.ts';
 import { isTupleSet } from './phases.ts';
-import { boundSetOf, guardSetIds, setIdOf, setName, tupleEntry, tupleSetIds } from './sets.ts';
+import {
+  boundSetOf,
+  guardSetIds,
+  hasTuple,
+  serviceOfTuple,
+  setIdOf,
+  setName,
+  tupleEntry,
+  tupleSetIds,
+} from './sets.ts';
 import { type KernelState, type ServiceId, type SetName, serviceFamily } from './state.ts';
 
 export interface WithheldOptions {
@@ -50,7 +59,8 @@ export class Withheld {
     if (this.#blocked.size === 0 && this.#untouchable.size === 0) return false;
     const known = setIdOf(set);
     if (known === undefined || known.id === 'LOOP-BACK' || known.id === 'HEALTH-CHECK-NODE-PORT') return false;
-    if (known.id === 'IPVS-IPS') return !this.#isServed((id) => id.includes(` ${bracketed(entry)}:`));
+    if (known.id === 'IPVS-IPS')
+      return !this.#isServed((id) => id.includes(entry.includes(':') ? ` [${entry}]:` : ` ${entry}:`));
     const service = serviceOfTuple(entry);
     if (service !== undefined) return this.service(service);
     const start = `${known.id.endsWith('-UDP') ? 'udp' : 'tcp'} ${known.family === 'IPv6' ? '[' : ''}`;
@@ -66,7 +76,8 @@ export class Withheld {
 
   /**
    * The virtual service should be gone and could not be removed: its tuple or node port says that it is ours, and its source ranges go on
-   * restricting it. And where a firewall entry could not be removed, the ranges that it refers to stay.
+   * restricting it. Or it stays, and its new tuple could not be added: without any it would be refused. Or a firewall entry could not be
+   * removed: the ranges that it refers to stay.
    */
   removal(set: SetName, entry: SetEntry): boolean {
     const known = setIdOf(set);
@@ -76,6 +87,7 @@ export class Withheld {
     if (service !== undefined) {
       const isGuard = guardSetIds.includes(id);
       if ((isTupleSet(id) || isGuard || id === 'NODE-PORT-SCTP-HASH') && this.#isLeftOver(service)) return true;
+      if (isTupleSet(id)) return this.#hasHeldTuple(family, entry);
       return isGuard && id !== 'LOAD-BALANCER-FW' && this.#hasHeldFirewall(family, entry);
     }
     if (id !== 'NODE-PORT-TCP' && id !== 'NODE-PORT-UDP') return false;
@@ -95,6 +107,13 @@ export class Withheld {
     });
   }
 
+  #hasHeldTuple(family: IpFamily, entry: SetEntry): boolean {
+    return tupleSetIds.some((id) => {
+      const set = setName(id, family);
+      return this.#desired.sets.get(set)?.has(entry) === true && this.#hold.has(entryObject(set, entry));
+    });
+  }
+
   #hasHeldFirewall(family: IpFamily, entry: SetEntry): boolean {
     const set = setName('LOAD-BALANCER-FW', family);
     const tuple = entry.split(',').slice(0, 2).join();
@@ -106,8 +125,7 @@ export class Withheld {
     const key = this.#desired.services.get(id)?.service.key;
     if (key === undefined) return;
     const tuple = tupleEntry(key.address, key.protocol, key.port);
-    const isServed = tupleSetIds.some((set) => this.#applied.sets.get(setName(set, serviceFamily(key)))?.has(tuple));
-    if (isServed && this.#exists(id)) return;
+    if (this.#exists(id) && hasTuple(this.#applied.sets, serviceFamily(key), tuple)) return;
     this.#blocked.add(id);
     this.#unguarded.add(id);
   }
@@ -141,18 +159,6 @@ export class Withheld {
     const isFree = (id: ServiceId): boolean => matches(id) && !this.#untouchable.has(id) && !this.#blocked.has(id);
     return some(this.#desired.services.keys(), isFree);
   }
-}
-
-function bracketed(address: string): string {
-  return address.includes(':') ? `[${address}]` : address;
-}
-
-/** `10.96.0.10,tcp:80` and what begins so → `tcp 10.96.0.10:80`; undefined for a bare port or address. */
-export function serviceOfTuple(entry: SetEntry): ServiceId | undefined {
-  const [address = '', protocolPort] = entry.split(',');
-  if (protocolPort === undefined) return undefined;
-  const [protocol, port] = protocolPort.split(':');
-  return `${protocol} ${bracketed(address)}:${port}`;
 }
 
 function some<T>(members: Iterable<T>, test: (member: T) => boolean): boolean {

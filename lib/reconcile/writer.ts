@@ -5,7 +5,7 @@ import type { KernelSession, OperationFailure } from '../kernel/session.ts';
 import type { Operation, Verb } from '../operations.ts';
 import type { Change } from '../plan/difference.ts';
 import type { ObjectId } from '../plan/object-id.ts';
-import { guardSetIds, setIdOf } from '../plan/sets.ts';
+import { guardSetIds, localTwins, setIdOf, tupleSetIds } from '../plan/sets.ts';
 import type { AppliedState } from './applied.ts';
 import { type ObjectScope, scopeOf } from './object-scope.ts';
 import type { RetryQueue } from './retry-queue.ts';
@@ -138,9 +138,9 @@ export class Writer {
 
 /**
  * Where to stop and look at the answers, as end positions: after the virtual services and their source ranges, before anything is exempt from
- * SNAT (what needed it has drained by then), before addresses are bound (they must be protected by then), before what is bound in the other
- * way is unbound (it may be the same VIPs), before the entries that tell whose a virtual service is are removed, before source ranges are (no
- * firewall entry refers to them by then).
+ * SNAT (what needed it has drained by then), between the tuples that come and those that go (they may be of the same virtual service), before
+ * addresses are bound (they must be protected by then), before what is bound in the other way is unbound (it may be the same VIPs), before the
+ * entries that tell whose a virtual service is are removed, before source ranges are (no firewall entry refers to them by then).
  */
 function stageEnds(changes: readonly Change[]): number[] {
   const opens = changes.findIndex(
@@ -152,12 +152,28 @@ function stageEnds(changes: readonly Change[]): number[] {
     ({ operation }) => operation.verb === 'remove-service' || unbindVerbs.has(operation.verb),
   );
   const drained = changes.findLastIndex(({ operation }) => drains(operation));
+  const exempts = drained >= 0 && changes.slice(drained + 1).some(({ operation }) => endsSnat(operation));
+  const tupled = changes.findLastIndex(
+    ({ operation }) => operation.verb === 'add-entry' && isTuple(operation.set.name),
+  );
+  const untuples = changes
+    .slice(tupled + 1)
+    .some(({ operation }) => operation.verb === 'remove-entry' && isTuple(operation.set.name));
   const unlisted = changes.findIndex(
     ({ operation }) => operation.verb === 'remove-entry' && isRange(operation.set.name),
   );
   const moved: Verb = changes[binds]?.operation.verb === 'add-address' ? 'remove-local-route' : 'remove-address';
   const moves = binds < 0 ? -1 : changes.findIndex(({ operation }) => operation.verb === moved);
-  const ends = [opens, drained + 1, binds, moves, ended + 1, unlisted, changes.length].filter((end) => end > 0);
+  const ends = [
+    opens,
+    exempts ? drained + 1 : 0,
+    untuples ? tupled + 1 : 0,
+    binds,
+    moves,
+    ended + 1,
+    unlisted,
+    changes.length,
+  ].filter((end) => end > 0);
   return [...new Set(ends)].sort((a, b) => a - b);
 }
 
@@ -171,6 +187,20 @@ function guards(set: string): boolean {
 
 function isRange(set: string): boolean {
   return guards(set) && setIdOf(set)?.id !== 'LOAD-BALANCER-FW';
+}
+
+function isTuple(set: string): boolean {
+  const id = setIdOf(set)?.id;
+  return id !== undefined && tupleSetIds.includes(id);
+}
+
+/** What it speaks of keeps its clients' addresses from then on. */
+function endsSnat(operation: Operation): boolean {
+  if (operation.verb !== 'add-entry' && operation.verb !== 'remove-entry') return false;
+  const id = setIdOf(operation.set.name)?.id;
+  if (id === undefined) return false;
+  if (operation.verb === 'remove-entry') return id === 'EXTERNAL-IP';
+  return id === 'EXTERNAL-IP-LOCAL' || localTwins.has(id);
 }
 
 /** A destination that is to get no new connections. */

@@ -1,6 +1,14 @@
 /** Random clusters, small enough that Services collide: few addresses, ports, node ports and names. */
 import fc from 'fast-check';
-import type { NodeAddressesRecord, NodeRecord, ObjectRecord, ServiceRecord, SliceRecord } from '../../lib/records.ts';
+import type {
+  NodeAddressesRecord,
+  NodeRecord,
+  ObjectRecord,
+  ServiceBody,
+  ServiceRecord,
+  ServiceTuning,
+  SliceRecord,
+} from '../../lib/records.ts';
 import type { Protocol } from '../../lib/types.ts';
 import { type EndpointShape, ip, node, nodeAddresses, service, servicePort, slice } from './records.ts';
 
@@ -26,6 +34,21 @@ const servicePorts = fc.uniqueArray(
   { maxLength: 3, selector: ({ name, protocol }) => `${name}/${protocol}` },
 );
 
+/** VIPs of two kinds, cluster IPs of others, addresses of this node and of another one. */
+const externalIPs = fc.subarray(['203.0.113.5', '10.96.0.1', '192.168.1.10', '192.168.1.20', 'fd00:18::1']);
+const loadBalancerIPs = fc.subarray(['203.0.113.5', '198.18.0.1', '192.168.1.10', 'fd00:18::1', 'fd00:18::2']);
+const sourceRanges = fc.option(
+  fc.subarray(['0.0.0.0/0', '10.0.0.0/8', '198.51.100.7/32', '192.168.1.0/24', 'fd00:50::/64']),
+);
+const tuning: fc.Arbitrary<ServiceTuning> = fc.record(
+  {
+    scheduler: fc.constantFrom('rr', 'wrr', 'mh'),
+    schedulerFlags: fc.constantFrom(0, 8, 24),
+    forward: fc.constantFrom('direct', 'tunnel'),
+  },
+  { requiredKeys: [] },
+);
+
 const services: fc.Arbitrary<ServiceRecord> = fc
   .record({
     key: serviceKeys,
@@ -36,9 +59,24 @@ const services: fc.Arbitrary<ServiceRecord> = fc
       affinitySeconds: fc.constantFrom(0, 300),
       internalPolicyLocal: fc.boolean(),
       externalPolicyLocal: fc.boolean(),
+      healthCheckNodePort: fc.constantFrom(0, 32000, 32001),
     }),
+    vips: fc.option(fc.record({ externalIPs, loadBalancerIPs, sourceRanges }), { freq: 2 }),
+    tuning: fc.option(tuning, { freq: 1 }),
   })
-  .map(({ key, body }) => service(body, key));
+  .map(({ key, body, vips, tuning }) => service({ ...body, ...vipFields(vips), ...(tuning && { tuning }) }, key));
+
+function vipFields(
+  vips: { externalIPs: string[]; loadBalancerIPs: string[]; sourceRanges: string[] | null } | null,
+): Partial<ServiceBody> {
+  if (vips === null) return {};
+  return {
+    externalIPs: vips.externalIPs.map(ip),
+    loadBalancerIPs: vips.loadBalancerIPs.map(ip),
+    sourceRanges: vips.sourceRanges ?? [],
+    hasSourceRanges: vips.sourceRanges !== null,
+  };
+}
 
 const endpoints: fc.Arbitrary<EndpointShape & { readonly host: number }> = fc.record(
   {
@@ -48,6 +86,7 @@ const endpoints: fc.Arbitrary<EndpointShape & { readonly host: number }> = fc.re
     local: fc.boolean(),
     zones: fc.array(zones, { maxLength: 1 }),
     nodes: fc.array(fc.constantFrom('n1', 'n2'), { maxLength: 1 }),
+    weight: fc.constantFrom(0, 1, 5),
   },
   { requiredKeys: ['host', 'address'] },
 );
@@ -57,7 +96,7 @@ const slices: fc.Arbitrary<SliceRecord> = fc
     key: fc.constantFrom('ns/x1', 'ns/x2', 'ns/x3', 'ns/x4'),
     service: serviceKeys,
     family: fc.constantFrom('IPv4' as const, 'IPv6' as const),
-    ports: fc.array(fc.record({ name: portNames, protocol: protocols, port: fc.constantFrom(8080, 8081) }), {
+    ports: fc.array(fc.record({ name: portNames, protocol: protocols, port: fc.constantFrom(8080, 8081, 80) }), {
       maxLength: 3,
     }),
     endpoints: fc.array(endpoints, { maxLength: 4 }),
@@ -70,7 +109,14 @@ const slices: fc.Arbitrary<SliceRecord> = fc
     );
   });
 
-const nodes: fc.Arbitrary<NodeRecord> = zones.map((zone) => node({ zone }));
+const nodes: fc.Arbitrary<NodeRecord> = fc.oneof(
+  fc.record({ zone: zones, primary: fc.constantFrom('192.168.1.10', '10.1.1.1') }).map(({ zone, primary }) => {
+    return node({ zone, addresses: [ip(primary), ip('fd00:50::10')] });
+  }),
+  fc
+    .subarray(['192.168.1.20', '203.0.113.5', 'fd00:18::1'])
+    .map((list) => node({ self: false, addresses: list.map(ip) }, 'n2')),
+);
 
 const addresses: fc.Arbitrary<NodeAddressesRecord> = fc
   .subarray(['192.168.1.10', '172.17.0.1', 'fd00:50::10'], { minLength: 1 })
@@ -91,18 +137,23 @@ export const histories: fc.Arbitrary<readonly ObjectRecord[]> = fc.array(
   { minLength: 1, maxLength: 24 },
 );
 
-/** One Service in one state or another: external policy, endpoints ready or not, here or elsewhere. For what happens in between. */
+/** One Service in one state or another: policy, VIPs, ranges, endpoints here or elsewhere. For what happens in between. */
 export const oneService: fc.Arbitrary<readonly ObjectRecord[]> = fc
   .record({
     externalPolicyLocal: fc.boolean(),
     ports: fc.subarray([servicePort('a', 80, 'tcp', 30001), servicePort('b', 53, 'udp', 30002)], { minLength: 1 }),
+    vips: fc.record({
+      externalIPs: fc.subarray(['203.0.113.5', '203.0.113.6']),
+      loadBalancerIPs: fc.subarray(['203.0.113.6', '198.18.0.1']),
+      sourceRanges: fc.option(fc.subarray(['10.0.0.0/8', '198.51.100.7/32', '192.168.1.0/24']), { freq: 2 }),
+    }),
     endpoints: fc.uniqueArray(
       fc.record({ address: fc.constantFrom('10.244.0.1', '10.244.0.2', '10.244.0.3'), local: fc.boolean() }),
       { selector: ({ address }) => address },
     ),
   })
-  .map(({ endpoints: list, ...body }) => [
-    service({ ...body, clusterIPs: [ip('10.96.0.1')] }, 'ns/s1'),
+  .map(({ endpoints: list, vips, ...body }) => [
+    service({ ...body, ...vipFields(vips), clusterIPs: [ip('10.96.0.1')] }, 'ns/s1'),
     slice(list, {
       key: 'ns/x1',
       service: 'ns/s1',
@@ -112,4 +163,5 @@ export const oneService: fc.Arbitrary<readonly ObjectRecord[]> = fc
       ],
     }),
     nodeAddresses('192.168.1.10'),
+    node(),
   ]);

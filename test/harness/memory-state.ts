@@ -43,10 +43,11 @@ export class MemoryState implements KernelState {
     return copy;
   }
 
-  /** Deletes what drains, as the drain tick does in the end. */
-  finishDrains(): void {
-    for (const { destinations } of this.services.values()) {
-      for (const [id, { weight }] of destinations) if (weight === 0) destinations.delete(id);
+  /** Deletes what drains, as the drain tick does in the end: weight 0 and not wanted. */
+  finishDrains(desired: KernelState): void {
+    for (const [service, { destinations }] of this.services) {
+      const wanted = desired.services.get(service)?.destinations;
+      for (const [id, { weight }] of destinations) if (weight === 0 && !wanted?.has(id)) destinations.delete(id);
     }
   }
 

@@ -64,6 +64,7 @@ export interface EndpointShape {
   readonly local?: boolean;
   readonly zones?: readonly string[];
   readonly nodes?: readonly string[];
+  readonly weight?: number;
 }
 
 export const ready: number = EndpointBit.ready | EndpointBit.serving;
@@ -83,6 +84,7 @@ export function slice(endpoints: readonly EndpointShape[] | null, shape: SliceSh
   const base = { ...header(shape.key ?? 'ns1/svc1-a'), source: shape.source ?? 'api', kind: 'slice' as const };
   if (endpoints === null) return { ...base, body: null };
   const zoned = endpoints.some(({ zones }) => zones !== undefined);
+  const weighted = endpoints.some(({ weight }) => weight !== undefined);
   const noded = endpoints.some(({ nodes }) => nodes !== undefined);
   return {
     ...base,
@@ -92,6 +94,7 @@ export function slice(endpoints: readonly EndpointShape[] | null, shape: SliceSh
       ports: shape.ports ?? [{ name: 'p80', protocol: 'tcp', port: 8080 }],
       addresses: endpoints.map(({ address }) => ip(address)),
       conditions: endpoints.map(({ conditions = ready, local }) => conditions | (local ? EndpointBit.local : 0)),
+      ...(weighted ? { weights: endpoints.map(({ weight }) => weight ?? 1) } : {}),
       ...(zoned ? { zoneHints: endpoints.map(({ zones }) => zones ?? []) } : {}),
       ...(noded ? { nodeHints: endpoints.map(({ nodes }) => nodes ?? []) } : {}),
     },

@@ -1,4 +1,7 @@
-/** The cluster IP of a service port: always there, always bound, endpoints or not (behaviour.md 2.2). */
+/**
+ * The cluster IP of a service port: always there, endpoints or not (behaviour.md 2.2). Bound, unless an interface of this node has the address:
+ * bound and protected it would cut the node's own daemons off.
+ */
 import type { ServicePort } from '../../model/service-port.ts';
 import { setName, tupleEntry } from '../sets.ts';
 import type { WantedEntry } from '../wanted.ts';
@@ -14,5 +17,8 @@ export function clusterIpFrontend(port: ServicePort, lists: DestinationLists, co
     follows: [wanted.id],
     kind: 'cluster-ip',
   };
-  return { ...noFrontend, virtualServices: [wanted], entries: [entry], addresses: [port.clusterIP] };
+  const frontend = { ...noFrontend, virtualServices: [wanted], entries: [entry] };
+  if (!context.isInterfaceAddress(port.clusterIP)) return { ...frontend, addresses: [port.clusterIP] };
+  const warning = `cluster IP ${port.clusterIP} is on an interface of this node: it is served there, and not bound`;
+  return { ...frontend, warnings: [warning] };
 }

@@ -50,6 +50,8 @@ export interface ServiceOptions {
   readonly port?: number;
   readonly nodePort?: number;
   readonly createdMs?: number;
+  /** What else the Service has. */
+  readonly body?: Partial<ServiceBody>;
   readonly drainTimeoutMs?: number;
 }
 
@@ -77,9 +79,15 @@ export function service(key: string, clusterIP: string | null, options: ServiceO
           internalPolicyLocal: false,
           externalPolicyLocal: false,
           healthCheckNodePort: 0,
+          ...options.body,
           ...(drainTimeoutMs === undefined ? {} : { tuning: { drainTimeoutMs } }),
         };
   return { ...base('service', key), kind: 'service', body };
+}
+
+/** With a load balancer IP that only these may reach. */
+export function restricted(key: string, clusterIP: string, vip: string, ...sourceRanges: string[]): ObjectRecord {
+  return service(key, clusterIP, { body: { loadBalancerIPs: [ip(vip)], sourceRanges, hasSourceRanges: true } });
 }
 
 export function slice(
