@@ -64,7 +64,6 @@ for (const iptables of [nft, legacy]) await iptables.restore('IPv4', ours);
 const { present, problems } = await presentIptables({ families });
 const removed: {
   backend: string;
-  held: readonly string[];
   again: boolean;
   kept: readonly string[];
   left: readonly string[];
