@@ -13,6 +13,7 @@ import { groupsOf, type Report, reportOf, reportText } from './report.ts';
 const SUITES: Readonly<Record<string, readonly string[]>> = {
   kernel: ['ipvs-table', 'ipset', 'readback', 'edit', 'memory', 'memory-growth'],
   sync: ['first-sync'],
+  binding: ['vip-binding'],
   /** What a host without IPVS can measure. */
   native: ['ipset'],
 };

@@ -94,12 +94,8 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#settings = new Settings(init, effects);
     this.#addresses = new AddressFollower(init, this.#applied, this.#retries);
     this.#drains = new Drains(this.#planner, this.#applied, init);
-    const { desired } = this.#planner;
-    this.#conntrack = new ConntrackLane({
-      desired,
-      applied: this.#applied,
-      untouchable: this.#foreign.untouchable,
-    });
+    const { untouchable } = this.#foreign;
+    this.#conntrack = new ConntrackLane({ desired: this.#planner.desired, applied: this.#applied, untouchable });
     this.#ruleInputs = new RuleInputs(init, this.#planner, this.#applied, () => this.#complete);
     this.#rules = new RulesLane(init.families, this.#ruleInputs, effects.random);
   }

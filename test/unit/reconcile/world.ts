@@ -107,7 +107,8 @@ export class World {
   readonly kernel: FakeKernel;
   readonly iptables: FakeIptables;
   readonly sysctls: FakeSysctls = new FakeSysctls();
-  readonly init: ReconcileInit;
+  /** Counts from the next start after {@link die} on. */
+  init: ReconcileInit;
   readonly events: ReconcileEvent[] = [];
   nowMs = 1_000_000;
   /** When the reconciler wants to be called; undefined = nothing waits. */
