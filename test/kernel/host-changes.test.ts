@@ -10,9 +10,10 @@ import type { ReconcileEvent, ReconcileInit, ReconcileReply, ReconcileRequest } 
 import { createHandler } from '../../lib/reconcile/worker-module.ts';
 import type { ObjectRecord, ServiceTuning } from '../../lib/records.ts';
 import type { Handler } from '../../lib/thread/host.ts';
+import { defaultInit } from '../harness/default-init.ts';
 import { runTool } from '../harness/run-tool.ts';
 import { clearTables } from '../harness/topology.ts';
-import { defaultInit, ip, service } from '../unit/reconcile/world.ts';
+import { ip, service } from '../unit/reconcile/world.ts';
 
 const link = 'host-node0';
 const init: ReconcileInit = {
