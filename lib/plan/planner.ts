@@ -139,11 +139,13 @@ export class Planner {
     addresses: readonly IpAddress[],
   ): DirtyObjects {
     this.#desired.keep(node, entries, addresses);
+    this.rules.update();
     return this.#desired.takeDirty();
   }
 
   letGo(service: ServiceId): DirtyObjects {
     this.#desired.letGo(service);
+    this.rules.update();
     return this.#desired.takeDirty();
   }
 

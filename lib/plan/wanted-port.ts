@@ -34,13 +34,6 @@ export function wantedPort(port: ServicePort, context: FrontendContext): WantedP
   return { id: port.id, family: port.family, ...content, hash: contentHash(port, content) };
 }
 
-function schedulerWarnings({ body }: ServicePort, context: FrontendContext): readonly string[] {
-  if (!lacksScheduler(body, context)) return nothing;
-  const name = body.tuning?.scheduler;
-  const message = `this kernel has no IPVS scheduler ${JSON.stringify(name)}, so ${context.scheduler} does its work: load its module (modprobe ip_vs_${name}), or ask for another one`;
-  return [message];
-}
-
 /** What all virtual services of a port have in common beside their destinations. */
 function withCommons(services: readonly WantedService[], port: ServicePort): readonly WantedService[] {
   const drainTimeoutMs = port.protocol === 'tcp' ? port.body.tuning?.drainTimeoutMs : undefined;
@@ -50,6 +43,13 @@ function withCommons(services: readonly WantedService[], port: ServicePort): rea
     ...(port.protocol === 'udp' ? { serving: new Set(port.endpoints.serving.map(destinationId)) } : {}),
   };
   return services.map((service) => ({ ...service, ...commons }));
+}
+
+function schedulerWarnings({ body }: ServicePort, context: FrontendContext): readonly string[] {
+  if (!lacksScheduler(body, context)) return nothing;
+  const name = body.tuning?.scheduler;
+  const message = `this kernel has no IPVS scheduler ${JSON.stringify(name)}, so ${context.scheduler} does its work: load its module (modprobe ip_vs_${name}), or ask for another one`;
+  return [message];
 }
 
 /** One list of all, without a copy where a single one has something: there is a list for each of very many service ports. */

@@ -86,8 +86,9 @@ export interface ProxierSettings {
    */
   readonly drainTimeoutMs?: number;
   /**
-   * A virtual service whose Service or port is gone stays for open TCP connections as long as a destination would. Default false: it goes at
-   * once, as with kube-proxy.
+   * A virtual service whose Service or port is gone stays for open TCP connections as long as a destination would, with all that makes it
+   * reachable; new connections are refused, and whoever wants it again has it at once. That goes for what an earlier process left, too.
+   * Default false: it goes at once, as with kube-proxy.
    */
   readonly drainServices?: boolean;
   /**

@@ -1,14 +1,28 @@
 /** Everything that ends slowly: destinations, virtual services, and endpoints that somebody asked to drain. */
 import type { KernelSession } from '../kernel/session.ts';
-import type { Change } from '../plan/difference.ts';
 import type { DirtyObjects } from '../plan/dirty.ts';
 import type { Planner } from '../plan/planner.ts';
 import type { DestinationId, ServiceId } from '../plan/state.ts';
 import type { AppliedState } from './applied.ts';
-import { type DrainedEvent, DrainQueue } from './drain.ts';
+import { DrainQueue } from './drain.ts';
 import { EndpointDrains } from './endpoint-drains.ts';
 import { type KeepOptions, LeftOvers } from './left-overs.ts';
-import type { EndpointDrain, EndpointDrainState, ReconcileInit } from './protocol.ts';
+import type { DataPlane } from './pass.ts';
+import type { EndpointDrain, EndpointDrainState, ReconcileEvent, ReconcileInit } from './protocol.ts';
+import type { Tally } from './tally.ts';
+import type { Writer } from './writer.ts';
+
+export interface CheckParts {
+  readonly session: KernelSession;
+  readonly writer: Writer;
+  readonly plane: DataPlane;
+}
+
+export interface CheckOptions {
+  readonly nowMs: number;
+  readonly tally: Tally;
+  readonly events: ReconcileEvent[];
+}
 
 export class Drains {
   readonly #planner: Planner;
@@ -60,18 +74,19 @@ export class Drains {
     return released;
   }
 
-  /** What can be deleted now, with the event to send once it is. */
-  check(session: KernelSession, nowMs: number): { change: Change; event: DrainedEvent }[] {
-    return this.#queue.check(session, this.#applied, nowMs);
-  }
-
-  /** It was deleted. */
-  note(event: DrainedEvent): void {
-    this.#endpoints.note(event);
-  }
-
-  /** After the deletions of a {@link check}. What is to be compared, as with {@link observe}. */
-  settle(nowMs: number): readonly DirtyObjects[] {
+  /** Reads the counts and deletes what is idle or overdue. What is to be compared after that, as with {@link observe}. */
+  check({ session, writer, plane }: CheckParts, { nowMs, tally, events }: CheckOptions): readonly DirtyObjects[] {
+    const ripe = this.#queue.check(session, this.#applied, nowMs);
+    const { refused, suspects } = writer.write(
+      ripe.map(({ change }) => change),
+      { nowMs, tally, suspected: new Set(ripe.map(({ change }) => change.object)) },
+    );
+    plane.suspect(suspects);
+    for (const { change, event } of ripe) {
+      if (refused.has(change.object)) continue;
+      events.push(event);
+      this.#endpoints.note(event);
+    }
     this.#endpoints.observe(this.#applied, this.#planner.desired);
     this.#endpoints.expire((service, destination, sinceMs) => sinceMs + this.#timeoutOf(service, destination), nowMs);
     this.#retryMs = undefined;

@@ -367,20 +367,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #drain(running: Running, nowMs: number, tally: Tally): void {
-    const { session, writer, plane } = running;
-    const ripe = this.#drains.check(session, nowMs);
-    const options = { nowMs, tally, suspected: new Set(ripe.map(({ change }) => change.object)) };
-    const { refused, suspects } = writer.write(
-      ripe.map(({ change }) => change),
-      options,
-    );
-    plane.suspect(suspects);
-    for (const { change, event } of ripe) {
-      if (refused.has(change.object)) continue;
-      this.#events.push(event);
-      this.#drains.note(event);
-    }
-    const released = this.#drains.settle(nowMs);
+    const released = this.#drains.check(running, { nowMs, tally, events: this.#events });
     for (const dirty of released) this.#dirty.add(dirty);
     if (released.length > 0) this.#write(running, nowMs, tally);
   }

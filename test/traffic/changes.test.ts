@@ -1,8 +1,10 @@
-/** Traffic while things change: endpoints come and go, the proxier restarts (behaviour.md 2.8, 2.9, 6; T60, T66, T79, T81, T117). */
+/** Traffic while things change: endpoints come and go, the proxier restarts (behaviour.md 2.8, 2.9, 6; T60, T66, T67, T70, T79, T81, T117). */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Proxier, type ProxierHandle, type SyncReport } from '../../lib/index.ts';
+import { Proxier, type ProxierHandle, type ProxierSettings, type SyncReport } from '../../lib/index.ts';
 import { ManifestDirectory } from '../harness/manifest-directory.ts';
+import type { Outcome } from '../harness/netpeer.ts';
+import { runTool } from '../harness/run-tool.ts';
 import { dumpTables } from '../harness/tables.ts';
 import { clearTables, clusterCidrs, Topology } from '../harness/topology.ts';
 import { Watcher } from '../harness/watcher.ts';
@@ -18,8 +20,9 @@ describe('traffic while things change', () => {
   let handle: ProxierHandle;
   let manifests: ManifestDirectory;
   let revision = 0;
-  const run = async (): Promise<ProxierHandle> => {
-    const proxier = new Proxier({ nodeName: 'n1', manifests: manifests.path, clusterCIDR: [...clusterCidrs] });
+  const run = async (settings: ProxierSettings = {}): Promise<ProxierHandle> => {
+    const origin = { manifests: manifests.path, clusterCIDR: [...clusterCidrs] };
+    const proxier = new Proxier({ ...settings, nodeName: 'n1', ...origin });
     const started = await proxier.run();
     revision = started.report.revision;
     return started;
@@ -39,6 +42,14 @@ describe('traffic while things change', () => {
     what();
     await reached;
     await handle.settled();
+  }
+
+  /** Some of these answers were under way before the last change; the last ones were not. */
+  async function stillAnswered(outcomes: AsyncGenerator<Outcome>): Promise<void> {
+    for (let i = 0; i < 30; i++) {
+      const next = await outcomes.next();
+      assert.ok(!next.done && next.value.kind === 'answered', JSON.stringify(next));
+    }
   }
 
   before(async () => {
@@ -77,8 +88,30 @@ describe('traffic while things change', () => {
       const next = await old.outcomes.next();
       assert.ok(!next.done && next.value.kind === 'answered' && next.value.name === 'p1', JSON.stringify(next));
     }
-    for (const { client } of kept) client.stop();
     await change(() => manifests.edit('web.yaml', (text) => text.replace(/ready: false/, 'ready: true')));
+    assert.deepEqual(answeredBy(await topology.ask('p2', 'tcp', vip, 80, { count: 6 })), ['p1', 'p2', 'p3']);
+    // T67: the weight came back in place, so the connection is the same.
+    await stillAnswered(old.outcomes);
+    for (const { client } of kept) client.stop();
+  });
+
+  test('a drained endpoint keeps its connection and gets no other; when that has ended the drain is over', async () => {
+    const kept = topology.startAsking('client', 'tcp', '192.168.1.10', 30080, { count: 0, intervalMs: 20, keep: true });
+    const outcomes = kept[Symbol.asyncIterator]();
+    const first = await outcomes.next();
+    assert.ok(!first.done && first.value.kind === 'answered', JSON.stringify(first));
+    const { name } = first.value;
+    const pods = (['p1', 'p2', 'p3'] as const).filter((pod) => pod !== name);
+    const address = { p1: '10.244.1.5', p2: '10.244.1.6', p3: '10.244.2.7' }[name] ?? '';
+    // Connections that have ended are counted until they are forgotten, two minutes later: their time is cut short here.
+    const draining = handle.drain({ address, port: 8080, timeoutMs: 2000 });
+    await handle.settled();
+    assert.deepEqual(answeredBy(await topology.ask('client', 'tcp', '192.168.1.10', 30080, { count: 4 })), pods);
+    assert.deepEqual(answeredBy(await topology.ask('p2', 'tcp', vip, 80, { count: 4 })), pods);
+    const drained = await draining;
+    kept.stop();
+    assert.ok(drained.overdue >= 1, JSON.stringify(drained));
+    await drained.undrain();
     assert.deepEqual(answeredBy(await topology.ask('p2', 'tcp', vip, 80, { count: 6 })), ['p1', 'p2', 'p3']);
   });
 
@@ -109,8 +142,56 @@ describe('traffic while things change', () => {
       ),
     );
     // T117: one packet may be lost on the old path.
+    const other = first === 'p2' ? 'p3' : 'p2';
     const outcomes = await topology.ask('p1', 'udp', '10.96.0.53', 53, { ...ask, count: 3 });
-    assert.deepEqual(answeredBy(outcomes.slice(1)), [first === 'p2' ? 'p3' : 'p2'], JSON.stringify(outcomes));
+    assert.deepEqual(answeredBy(outcomes.slice(1)), [other], JSON.stringify(outcomes));
+    await change(() =>
+      manifests.edit('dns-udp.yaml', (text) => text.replace('conditions: { ready: false', 'conditions: { ready: true')),
+    );
+  });
+
+  test('tracked UDP connections to an endpoint that is gone are removed, those to the others stay (T70)', async () => {
+    // From outside: source-translated, so that the answers find their way by connection tracking.
+    const flows = [41_001, 41_002, 41_003, 41_004];
+    const ask = (sourcePort: number, count = 1): Promise<readonly Outcome[]> =>
+      topology.ask('client', 'udp', '10.96.0.53', 53, { sourcePort, count, timeoutMs: 500 });
+    const pods = new Map<number, string>();
+    for (const port of flows) pods.set(port, answeredBy(await ask(port))[0] ?? 'nobody');
+    assert.deepEqual([...new Set(pods.values())].sort(), ['p2', 'p3']);
+    const goes = 'p3';
+    const tracked = async (): Promise<Map<number, string>> => {
+      const text = await runTool('conntrack', ['-L', '-p', 'udp', '--orig-dst', '10.96.0.53']);
+      const lines = [...text.matchAll(/sport=(41\d+) .*src=(10\.244\.\S+)/g)];
+      return new Map(lines.map(([, port, pod]) => [Number(port), pod === '10.244.2.7' ? 'p3' : 'p2']));
+    };
+    // One that IPVS does not know any more, as after its own time-out: nobody but us removes it.
+    const forgotten = 41_100;
+    await runTool('conntrack', [
+      ...['-I', '-p', 'udp', '-s', '192.168.1.100', '--sport', String(forgotten), '-d', '10.96.0.53', '--dport', '53'],
+      ...['--reply-src', '10.244.2.7', '--reply-dst', '192.168.1.10', '--reply-port-src', '5353'],
+      ...['--reply-port-dst', String(forgotten), '--timeout', '100'],
+    ]);
+    assert.deepEqual(await tracked(), new Map([...pods, [forgotten, goes]]));
+    const cleaned = new Promise<SyncReport>((done) => {
+      const listener = (report: SyncReport): void => {
+        if (report.udpCleaning === undefined) return;
+        handle.off('sync', listener);
+        done(report);
+      };
+      handle.on('sync', listener);
+    });
+    await change(() =>
+      manifests.edit('dns-udp.yaml', (text) => text.replace(/ {2}- addresses: \[10\.244\.2\.7\]\n.*\n.*\n/, '')),
+    );
+    const { udpCleaning } = await cleaned;
+    assert.equal(udpCleaning?.failed, 0);
+    assert.ok((udpCleaning?.removed ?? 0) >= 1);
+    const stay = [...pods].filter(([, pod]) => pod !== goes);
+    assert.deepEqual(await tracked(), new Map(stay));
+    for (const [port] of pods) {
+      const outcomes = await ask(port, 2);
+      assert.deepEqual(answeredBy(outcomes.slice(1)), ['p2'], `${port}: ${JSON.stringify(outcomes)}`);
+    }
   });
 
   test('a deleted Service refuses and a new one on the same address answers', async () => {
@@ -130,7 +211,8 @@ describe('traffic while things change', () => {
     await handle.stop();
     const before = await dumpTables();
     assert.equal((await topology.askOnce('p2', 'tcp', vip, 80)).kind, 'answered', 'new connections while none runs');
-    handle = await run();
+    // With an option for the test that follows: each start takes its time in the test kernel.
+    handle = await run({ drainServices: true });
     assert.equal(handle.report.operations, 0);
     assert.equal(handle.report.rulesWritten, 0);
     assert.equal(handle.report.sysctlsWritten, 0);
@@ -142,5 +224,18 @@ describe('traffic while things change', () => {
     const [name, ...others] = new Set(rest.map(({ value }) => (value?.kind === 'answered' ? value.name : value?.kind)));
     assert.deepEqual(others, [], 'every answer over the kept connection came from one pod');
     assert.match(String(name), /^p[123]$/);
+  });
+
+  test('with drainServices a Service that goes keeps its open connections and refuses others; it comes back in place', async () => {
+    const client = topology.startAsking('p2', 'tcp', vip, 80, { count: 0, intervalMs: 20, keep: true });
+    const outcomes = client[Symbol.asyncIterator]();
+    await outcomes.next();
+    await change(() => manifests.edit('web.yaml', (text) => text.replace('port: 80,', 'port: 81,')));
+    await stillAnswered(outcomes);
+    assertRefused(await topology.askOnce('p2', 'tcp', vip, 80));
+    await change(() => manifests.edit('web.yaml', (text) => text.replace('port: 81,', 'port: 80,')));
+    await stillAnswered(outcomes);
+    client.stop();
+    assert.equal((await topology.askOnce('p2', 'tcp', vip, 80)).kind, 'answered');
   });
 });

@@ -104,6 +104,23 @@ describe('drainServices', () => {
     });
   });
 
+  test('a load balancer IP stays shut to those who had no access', async () => {
+    const plain = web({ nodePort: 0 });
+    if (plain.kind !== 'service' || plain.body === null) throw new Error('no Service');
+    const ranges = { sourceRanges: ['192.168.7.0/24'], hasSourceRanges: true };
+    const body = { ...plain.body, loadBalancerIPs: [ip('172.20.0.9')], ...ranges };
+    const world = await served(drainServices, { ...plain, body }, webSlice('10.244.1.5'));
+    world.kernel.setConnections('tcp 172.20.0.9:80', '10.244.1.5:8080', 1, 0);
+    await world.say(gone);
+    await world.pass(10_000);
+    const sets = ['LOAD-BALANCER', 'LOAD-BALANCER-FW'].map((name) => `KUBE-${name} 172.20.0.9,tcp:80`);
+    const kept = [...sets, 'SOURCE-CIDR 172.20.0.9,tcp:80,192.168.7.0/24', 'KUBE-IPVS-IPS 172.20.0.9'];
+    for (const text of kept) assert.ok(inKernel(world).includes(text), text);
+    assert.doesNotMatch(inKernel(world), /10\.96\.0\.10/);
+    await world.pass(60_000);
+    assert.doesNotMatch(inKernel(world), /172\.20\.0\.9/);
+  });
+
   test('one that the kernel will not let drain goes when its time is up all the same', async () => {
     const world = await served(drainServices, web({ nodePort: 0 }), webSlice('10.244.1.5'));
     world.kernel.setConnections(webKey, '10.244.1.5:8080', 1, 0);

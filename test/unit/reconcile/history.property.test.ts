@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { ProxierError } from '../../../lib/errors.ts';
 import type { Operation } from '../../../lib/operations.ts';
 import { ownershipOf } from '../../../lib/plan/ledger.ts';
-import type { ReconcileInit } from '../../../lib/reconcile/protocol.ts';
+import type { EndpointDrain, ReconcileInit } from '../../../lib/reconcile/protocol.ts';
 import type { ObjectRecord, ServiceBody } from '../../../lib/records.ts';
 import type { FakeService } from '../../../lib/testing/fake-ipvs.ts';
 import type { FakeKernel, FakeRead, Fault } from '../../../lib/testing/fake-kernel.ts';
@@ -39,6 +39,9 @@ type Step =
   | { readonly kind: 'resync' }
   /** A record that arrives while a full pass waits for iptables. */
   | { readonly kind: 'together'; readonly id: number; readonly endpoints: readonly number[] }
+  /** Endpoints that somebody asks to drain, in the place of those before. */
+  | { readonly kind: 'drain'; readonly endpoints: readonly number[] }
+  | { readonly kind: 'connections'; readonly pick: number; readonly count: number }
   | { readonly kind: 'rulesFault'; readonly call: 'save' | 'restore'; readonly times: number }
   | {
       readonly kind: 'foreign' | 'foreignGone';
@@ -107,6 +110,17 @@ const quiet: fc.Arbitrary<Step>[] = [
     vipBinding: fc.constantFrom('address' as const, 'local-route' as const),
   }),
 ];
+const slow: fc.Arbitrary<Step>[] = [
+  fc.record({
+    kind: fc.constant('drain' as const),
+    endpoints: fc.uniqueArray(fc.integer({ min: 1, max: 5 }), { maxLength: 2 }),
+  }),
+  fc.record({
+    kind: fc.constant('connections' as const),
+    pick: fc.nat(),
+    count: fc.constantFrom(0, 1, 1, 1),
+  }),
+];
 const foreignKinds = fc.constantFrom('foreign' as const, 'foreign' as const, 'foreignGone' as const);
 const others: fc.Arbitrary<Step>[] = [
   // 10.96.0.(10 + ip), 192.168.1.10: where our VIPs and node ports are.
@@ -162,9 +176,10 @@ class History {
   readonly foreign = new Map<string, FakeService>();
 
   #rulesFaults = { save: 0, restore: 0 };
+  #drains: readonly EndpointDrain[] = [];
 
-  constructor(kernel: FakeKernel) {
-    this.world = new World(kernel);
+  constructor(kernel: FakeKernel, init: ConstructorParameters<typeof World>[1] = {}) {
+    this.world = new World(kernel, init);
     const { iptables } = this.world;
     const [save, restore] = [iptables.save.bind(iptables), iptables.restore.bind(iptables)];
     const meet = (call: 'save' | 'restore'): void => {
@@ -197,8 +212,14 @@ class History {
         this.world.die();
       }
     }
+    if (this.#drains.length > 0) await this.drain(this.#drains);
     const message = { records: [...this.records.values()], snapshot: 'whole', allSynced: true } as const;
     await this.world.send({ kind: 'records', nowMs: this.world.nowMs, message });
+  }
+
+  async drain(endpoints: readonly EndpointDrain[]): Promise<void> {
+    this.#drains = endpoints;
+    await this.world.send({ kind: 'drain', nowMs: this.world.nowMs, endpoints });
   }
 
   async say(record: ObjectRecord): Promise<void> {
@@ -262,6 +283,16 @@ class History {
         await this.say(slice(`ns1/x${step.id}`, serviceKey(step.id), addresses));
         await full;
         return;
+      }
+      case 'drain':
+        return this.drain(
+          step.endpoints.map((index) => ({ id: index, address: ip(`10.244.1.${index}`), timeoutMs: 5000, held: true })),
+        );
+      case 'connections': {
+        const all = destinationsOf(world.kernel);
+        const [service, destination] = all[step.pick % Math.max(1, all.length)] ?? [];
+        if (service === undefined || destination === undefined) return;
+        return world.kernel.setConnections(service, destination, step.count, 0);
       }
       case 'rulesFault':
         this.#rulesFaults[step.call] = step.times;
@@ -339,6 +370,12 @@ function boundVips({ outside }: FakeKernel): IpAddress[] {
   ].map(({ address }) => address);
 }
 
+function destinationsOf({ outside }: FakeKernel): [string, string][] {
+  return [...outside.services].flatMap(([service, { destinations }]) =>
+    [...destinations.keys()].map((destination): [string, string] => [service, destination]),
+  );
+}
+
 const foreignId = 'tcp 172.31.1.1:80';
 function kernelWithForeign(): FakeKernel {
   const kernel = newKernel();
@@ -357,8 +394,8 @@ async function ideal({ records, foreign, world: { init } }: History): Promise<st
   return history.world.kernel.dump();
 }
 
-async function live(steps: readonly Step[], kernel: FakeKernel): Promise<History> {
-  const history = new History(kernel);
+async function live(steps: readonly Step[], kernel: FakeKernel, init: Partial<ReconcileInit> = {}): Promise<History> {
+  const history = new History(kernel, init);
   const { afterEach } = kernel;
   kernel.afterEach = (operation) => {
     afterEach?.(operation);
@@ -367,6 +404,8 @@ async function live(steps: readonly Step[], kernel: FakeKernel): Promise<History
   await history.begin();
   for (const step of steps) await history.take(step);
   history.heal();
+  await history.drain([]);
+  for (const [key, destination] of destinationsOf(kernel)) kernel.setConnections(key, destination, 0, 0);
   const report = await history.world.resync();
   assert.deepEqual(report.failures, []);
   await history.world.pass(5000);
@@ -418,6 +457,20 @@ test('with refusals, lost answers and unreadable tables: never unprotected, and 
       const kernel = kernelWithForeign();
       kernel.afterEach = (operation) => checkMoment(kernel, operation, true);
       const history = await live(steps, kernel);
+      assert.equal(kernel.dump(), await ideal(history));
+    }),
+    { numRuns: runs(200) },
+  );
+});
+
+test('with Services and endpoints that drain: reachable and protected while they do, and right in the end', async () => {
+  const init = { drainServices: true, drainTimeoutMs: 20_000 };
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(...quiet, ...slow, ...rough), { maxLength: 30 }), async (steps) => {
+      const kernel = kernelWithForeign();
+      const mayFail = steps.some(({ kind }) => kind.endsWith('ault'));
+      kernel.afterEach = (operation) => checkMoment(kernel, operation, mayFail);
+      const history = await live(steps, kernel, init);
       assert.equal(kernel.dump(), await ideal(history));
     }),
     { numRuns: runs(200) },
