@@ -74,10 +74,3 @@ function sectionsOf(text: string): ReadonlyMap<string, readonly string[]> {
   }
   return sections;
 }
-
-/** Lines that name none of these addresses. */
-export function without(lines: readonly string[], addresses: readonly string[]): readonly string[] {
-  const names = (line: string, address: string): boolean =>
-    line === address || [` ${address},`, ` ${address}:`, `[${address}]:`].some((text) => line.includes(text));
-  return lines.filter((line) => !addresses.some((address) => names(line, address) || line.endsWith(` ${address}`)));
-}

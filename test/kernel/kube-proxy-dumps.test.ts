@@ -1,22 +1,23 @@
 /**
  * The real kube-proxy's dumps against what a Proxier puts into the real kernel, one manifest after the other in one network namespace: each
- * must come out entry for entry, whatever was there before. What differs on purpose is named in test/unit/plan/kube-proxy-dump.test.ts.
+ * must come out entry for entry, whatever was there before. What differs on purpose is named in test/harness/compare-rules.ts.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Proxier } from '../../lib/index.ts';
 import { assertRulesCover, ruleLines } from '../harness/compare-rules.ts';
-import { createdSet, fixtureDump, fixtureFolder, without } from '../harness/kube-proxy-dump.ts';
+import { createdSet, fixtureDump, fixtureFolder } from '../harness/kube-proxy-dump.ts';
 import { runTool } from '../harness/run-tool.ts';
 import { clearTables } from '../harness/topology.ts';
 
 const scenarios = [
-  { name: '01-clusterip-tcp', unserved: [] },
-  { name: '02-clusterip-udp-tcp-multiport', unserved: [] },
-  { name: '05-nodeport-cluster', unserved: [] },
-  { name: '11-dual-stack', unserved: ['203.0.113.20', '2001:db8::20'] },
-  { name: '17-terminating-endpoints', unserved: [] },
+  '01-clusterip-tcp',
+  '02-clusterip-udp-tcp-multiport',
+  '05-nodeport-cluster',
+  '08-lb-sourceranges',
+  '11-dual-stack',
+  '17-terminating-endpoints',
 ] as const;
 
 async function lines(program: string, ...args: string[]): Promise<string[]> {
@@ -38,7 +39,7 @@ describe('manifests that the real kube-proxy was given', () => {
     await clearTables();
   });
 
-  for (const { name, unserved } of scenarios)
+  for (const name of scenarios)
     test(name, async () => {
       const dump = fixtureDump(name);
       const manifests = join(fixtureFolder, `${name}.json`);
@@ -53,15 +54,15 @@ describe('manifests that the real kube-proxy was given', () => {
       }
       const ipset = await lines('ipset', 'save');
       const entries = ipset.filter((line) => line.startsWith('add '));
-      assert.deepEqual((await lines('ipvsadm', '-Sn')).sort(), without(dump.ipvs, unserved));
-      assert.deepEqual(entries.toSorted(), without(dump.sets, unserved));
+      assert.deepEqual((await lines('ipvsadm', '-Sn')).sort(), dump.ipvs);
+      assert.deepEqual(entries.toSorted(), dump.sets);
       const created = ipset.filter((line) => line.startsWith('create ')).map(createdSet);
       assert.deepEqual(created.sort(), dump.created);
       const isEmpty = (set: string): boolean => !entries.some((line) => line.startsWith(`add ${set} `));
       const bound = (await lines('ip', '-o', 'addr', 'show', 'dev', 'kube-ipvs0')).map(
         (line) => / inet6? ([^/]+)\//.exec(line)?.[1] ?? '',
       );
-      assert.deepEqual(bound.sort(), without(dump.addresses, unserved));
+      assert.deepEqual(bound.sort(), dump.addresses);
       for (const [family, tool] of [
         ['IPv4', 'iptables-legacy-save'],
         ['IPv6', 'ip6tables-legacy-save'],
