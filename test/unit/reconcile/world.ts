@@ -93,9 +93,9 @@ export function slice(
   key: string,
   of: string,
   addresses: readonly string[] | null,
-  options: { readonly protocol?: Protocol; readonly local?: boolean } = {},
+  options: { readonly protocol?: Protocol; readonly local?: boolean; readonly weights?: readonly number[] } = {},
 ): ObjectRecord {
-  const { protocol = 'tcp', local = false } = options;
+  const { protocol = 'tcp', local = false, weights } = options;
   const condition = EndpointBit.ready | EndpointBit.serving | (local ? EndpointBit.local : 0);
   const body =
     addresses === null
@@ -106,6 +106,7 @@ export function slice(
           ports: [{ name: 'p', protocol, port: 8080 }],
           addresses: addresses.map(ip),
           conditions: addresses.map(() => condition),
+          ...(weights && { weights }),
         };
   return { ...base('slice', key), kind: 'slice', body };
 }
