@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addPlanCommand } from './commands/plan.ts';
+import { addReplayCommand } from './commands/replay.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { errorText, exitCodeOf } from './error-text.ts';
@@ -24,6 +25,7 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   addRunCommand(program, terminal, exit);
   addPlanCommand(program, terminal, exit);
   addStatusCommand(program, terminal, exit);
+  addReplayCommand(program, terminal, exit);
   for (const command of program.commands) command.addHelpText('after', exitCodeHelp);
   try {
     await program.parseAsync(args, { from: 'user' });
