@@ -28,7 +28,7 @@ type Step = { readonly change: ChurnKind; readonly run: () => Iterable<What> };
  * The cluster changes as the events are taken: when they have ended `cluster.objects()` is what they come to (but for slices of Services that were
  * deleted within the last half second). Only so many objects are kept in memory as the
  * cluster and what is under way in it have, however many events there are. A second churn of the same cluster goes on where the first one was left, but
- * what that one had under way (a pod that is to become ready) ends with it.
+ * what that one had under way (a pod that is to become ready) ends with it. Ends early when nothing of the mix can happen in this cluster.
  *
  * @throws InvalidArgumentError naming the option, when it is called.
  */
@@ -38,6 +38,8 @@ export function churn(cluster: SimulatedCluster, options: ChurnOptions = {}): It
 
 /** How many Services are tried to find one that has what a change needs. */
 const TRIES = 8;
+/** Changes in a row that find nothing to do, with nothing under way: then nothing can happen in this cluster (it has no Services, say). */
+const MAX_FRUITLESS = 10_000;
 
 class Churn {
   readonly #cluster: SimulatedCluster;
@@ -61,7 +63,8 @@ class Churn {
     const gap = (): number => this.#random.between(0, maxGapMicros);
     let nextChangeMicros = gap();
     let count = 0;
-    while (count < maxEvents) {
+    let fruitless = 0;
+    while (count < maxEvents && fruitless < MAX_FRUITLESS) {
       const isFollowUp = this.#later.nextAt <= nextChangeMicros;
       this.#nowMicros = Math.max(this.#nowMicros, isFollowUp ? this.#later.nextAt : nextChangeMicros);
       if (this.#nowMicros > endMicros) return;
@@ -71,11 +74,13 @@ class Churn {
       // A change that found nothing to do has had its turn, too.
       if (!isFollowUp) nextChangeMicros += gap();
       let isFirst = !isFollowUp;
+      fruitless = this.#later.size > 0 ? 0 : fruitless + 1;
       for (const what of step?.run() ?? []) {
         if (!isFirst) nextChangeMicros += gap();
         isFirst = false;
         yield { atMs, change: step?.change ?? 'noise', ...what };
         count += 1;
+        fruitless = 0;
       }
     }
   }
