@@ -25,6 +25,8 @@ export type ErrorCode =
   | 'ERR_KUBE_CONFIG'
   | 'ERR_KUBE_API'
   | 'ERR_MANIFEST'
+  /** A file is no recording that this version can replay, or cannot be read. */
+  | 'ERR_RECORDING'
   /** The worker died or was replaced while it had the request. */
   | 'ERR_WORKER'
   /** Another service proxy works on the same tables. */

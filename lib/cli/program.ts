@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addCleanupCommand } from './commands/cleanup.ts';
 import { addPlanCommand } from './commands/plan.ts';
+import { addReplayCommand } from './commands/replay.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { errorText, exitCodeOf } from './error-text.ts';
@@ -27,6 +28,7 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   addPlanCommand(program, terminal, exit);
   addStatusCommand(program, terminal, exit);
   addCleanupCommand(program, terminal, exit);
+  addReplayCommand(program, terminal, exit);
   for (const command of program.commands) command.addHelpText('after', exitCodeHelp);
   try {
     await program.parseAsync(normalized(args), { from: 'user' });

@@ -33,6 +33,7 @@ export interface ResolvedOptions {
   readonly bindAddress: IpAddress | undefined;
   readonly minSyncPeriodMs: number;
   readonly ignoreOtherProxiers: boolean;
+  readonly record: { readonly path: string; readonly maxBytes?: number } | undefined;
   readonly logger: Logger;
   readonly signal: AbortSignal | undefined;
   readonly thread: 'worker' | 'inline';
@@ -216,6 +217,16 @@ const schema = v.strictObject(
     watchNodes: v.optional(v.picklist(['own', 'all'], 'own or all'), 'own'),
     weightFor: v.optional(hook<WeightHook>('(endpoint, context) => weight')),
     schedulerFor: v.optional(hook<SchedulerHook>('(service) => scheduler')),
+    record: v.optional(
+      v.pipe(
+        v.unknown(),
+        v.transform((value) => (typeof value === 'string' ? { path: value } : value)),
+        v.strictObject(
+          { path, maxBytes: v.exactOptional(wholeNumber(4096, Number.MAX_SAFE_INTEGER)) },
+          'a path, or an object with path and maxBytes',
+        ),
+      ),
+    ),
     logger: v.optional(
       v.custom<Logger>(
         (value) => hasFunctions(value, ['debug', 'info', 'warn', 'error']),
@@ -303,6 +314,7 @@ export function resolveOptions(options: unknown, environment: OptionsEnvironment
     bindAddress: parsed.bindAddress === '0.0.0.0' || parsed.bindAddress === '::' ? undefined : parsed.bindAddress,
     minSyncPeriodMs: parsed.minSyncPeriodMs,
     ignoreOtherProxiers: parsed.ignoreOtherProxiers,
+    record: parsed.record,
     logger: parsed.logger,
     signal: parsed.signal,
     thread: parsed.thread,

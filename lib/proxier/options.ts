@@ -134,6 +134,12 @@ export interface ProxierSettings {
   readonly weightFor?: WeightHook;
   /** The scheduler of a Service, before what annotations and `scheduler` say. Called on this thread when a Service changes; faults are as with `weightFor`. */
   readonly schedulerFor?: SchedulerHook;
+  /**
+   * Writes what the sources say to this file, from the first word on, for `ipvs-proxier replay` and `openRecording` (docs/simulation.md). One that is
+   * there is kept as `path.1`; the recording ends before it is longer than `maxBytes` (default 268,435,456). A file that cannot be written is a
+   * warning. No credentials are in it. Default: nothing is recorded.
+   */
+  readonly record?: string | { readonly path: string; readonly maxBytes?: number };
   /** Takes log lines: `pino()` and `console` fit. Default: nothing is logged. */
   readonly logger?: Logger;
   /** Aborting it is the same as `stop()`. */

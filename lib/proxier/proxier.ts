@@ -12,6 +12,7 @@ import { guardLogger } from './logging.ts';
 import type { ProxierOptions } from './options.ts';
 import { type ResolvedOptions, resolveOptions } from './options-schema.ts';
 import { planOnce } from './plan-once.ts';
+import { recorded } from './recording.ts';
 
 export interface PlanOptions {
   /** The longest wait for the first complete lists, in ms. Default 30,000. 0: they must be there already. */
@@ -191,7 +192,10 @@ export class Proxier implements AsyncDisposable {
     if (this.#keptIntake !== undefined) return this.#keptIntake;
     const { init, hooks } = this.#options;
     const { nodeName, scheduler } = init;
-    const intake = new Intake(this.#dependencies.makeSources(this.#options), { nodeName, scheduler, hooks });
+    const intake = new Intake(
+      recorded(this.#dependencies.makeSources(this.#options), this.#options, this.#dependencies.clock),
+      { nodeName, scheduler, hooks },
+    );
     if (this.#options.origin.kind === 'source') this.#keptIntake = intake;
     return intake;
   }

@@ -10,3 +10,4 @@ export { type FakeNodeParts, fakeProxier } from './fake-proxier.ts';
 export type { FakeSet } from './fake-sets.ts';
 export { FakeSysctls } from './fake-sysctls.ts';
 export type { FakeTables } from './fake-tables.ts';
+export * from './simulation/index.ts';

@@ -1,5 +1,5 @@
 /** Settings that kube-proxy does not have. */
-import { bool, choice, duration, list } from './kind.ts';
+import { bool, choice, duration, list, text } from './kind.ts';
 import { type Setting, setting } from './setting.ts';
 
 const families = choice('IPv4', 'IPv6', 'IPv4,IPv6', 'IPv6,IPv4');
@@ -185,6 +185,20 @@ export const ownSettings: readonly Setting[] = [
     bool,
     (draft, value) => {
       draft.settings.applySysctls = value;
+    },
+  ),
+  setting(
+    {
+      flag: 'record',
+      argument: '<file>',
+      option: 'record',
+      standard: 'nothing is recorded',
+      help: 'keep what the sources say in a file that ipvs-proxier replay reads; it ends before it is longer than 256 MiB',
+      group: 'own',
+    },
+    text,
+    (draft, value) => {
+      draft.settings.record = value;
     },
   ),
 ];
