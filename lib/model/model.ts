@@ -5,7 +5,7 @@
 import { familyOf } from '../address.ts';
 import type { NodeBody, ObjectKey, ObjectRecord, RecordKind, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
-import { mergeEndpoints } from './endpoints.ts';
+import { isOwnVip, mergeEndpoints } from './endpoints.ts';
 import { type EndpointRef, Exclusions } from './exclusions.ts';
 import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
 import { MultiMap } from './multi-map.ts';
@@ -152,7 +152,9 @@ export class Model {
     if (port === undefined) return undefined;
     const slices = this.#slicesByService.get(ref.service) ?? noSlices;
     const merged = mergeEndpoints(slices, ref.family, ref.portName, ref.protocol);
-    const endpoints = this.#exclusions.applyTo(merged);
+    const circular = merged.filter((endpoint) => isOwnVip(endpoint, body));
+    const usable = circular.length === 0 ? merged : merged.filter((endpoint) => !circular.includes(endpoint));
+    const endpoints = this.#exclusions.applyTo(usable);
     return {
       ...ref,
       clusterIP,
@@ -160,6 +162,7 @@ export class Model {
       nodePort: port.nodePort,
       body,
       endpoints: selectEndpoints(endpoints, this.#place()),
+      circular,
     };
   }
 
@@ -179,9 +182,9 @@ export class Model {
   }
 
   /** Every endpoint of a service port, used or not, and why. Not for a hot path: it looks at all slices of the Service anew. */
-  explain(ref: ServicePortRef): readonly EndpointVerdict[] {
-    const slices = this.#slicesByService.get(ref.service) ?? noSlices;
-    return explainEndpoints(slices, ref, this.#place(), this.#exclusions);
+  explain(port: ServicePort): readonly EndpointVerdict[] {
+    const slices = this.#slicesByService.get(port.service) ?? noSlices;
+    return explainEndpoints(slices, port, this.#place(), this.#exclusions);
   }
 
   #place(): NodePlace {
