@@ -1,6 +1,7 @@
 /**
- * The measurements of one suite on the kernel that this runs on: `node dist/bench/main.js SUITE WHERE OUT.json [--long]`, and
- * `node dist/bench/main.js picture RESULT.json LOAD PART.json…` puts the parts together. Run by `npm run bench`.
+ * The measurements of one suite on the kernel that this runs on: `node dist/bench/main.js SUITE WHERE OUT.json`, and
+ * `node dist/bench/main.js picture RESULT.json LOAD PART.json…` puts the parts together. Run by `npm run bench`. A measurement that fails is
+ * told and left out, the others go on, and the status is 1.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -12,6 +13,8 @@ import { groupsOf, type Report, reportOf, reportText } from './report.ts';
 
 const SUITES: Readonly<Record<string, readonly string[]>> = {
   kernel: ['ipvs-table', 'ipset', 'readback', 'edit', 'memory', 'memory-growth'],
+  /** What `--long` runs. */
+  'kernel-long': ['memory-growth'],
   sync: ['first-sync'],
   /** What a host without IPVS can measure. */
   native: ['ipset'],
@@ -38,16 +41,21 @@ const [command = '', ...args] = process.argv.slice(2);
 if (command === 'picture') draw(args);
 else await measure(command, args);
 
-async function measure(suite: string, [where = '', out = '', long]: readonly string[]): Promise<void> {
+async function measure(suite: string, [where = '', out = '']: readonly string[]): Promise<void> {
   const names = SUITES[suite];
   if (names === undefined) throw new RangeError(`suite ${suite}: one of ${Object.keys(SUITES).join(', ')}`);
   if (suite !== 'native') for (const module of MODULES) execFileSync('modprobe', [module]);
   const reports: Report[] = [];
   for (const name of names) {
     const { measurement }: { measurement: Measurement } = await import(`./measure/${name}.js`);
-    const report = reportOf(name, where, measurement, interleave(name, measurement, long === '--long'));
-    process.stdout.write(`${reportText(report)}\n`);
-    reports.push(report);
+    try {
+      const report = reportOf(name, where, measurement, interleave(name, measurement, suite === 'kernel-long'));
+      process.stdout.write(`${reportText(report)}\n`);
+      reports.push(report);
+    } catch (error) {
+      process.stderr.write(`\n${name} (${where}) failed: ${error instanceof Error ? error.message : error}\n`);
+      process.exitCode = 1;
+    }
     // After each, so that what was measured is kept when something later fails.
     const part: Part = { kernel: `${where}, Linux ${release()}`, node: process.version, rounds: ROUNDS, reports };
     writeFileSync(out, JSON.stringify(part));

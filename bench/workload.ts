@@ -46,8 +46,7 @@ export function countOf(table: readonly PlainService[]): number {
   return table.length * (1 + (table[0]?.destinations.length ?? 0));
 }
 
-export function addAll(table: readonly PlainService[]): Batch {
-  const batch = new Batch(countOf(table));
+export function addAll(table: readonly PlainService[], batch: Batch = new Batch(countOf(table))): Batch {
   for (const { service, destinations } of table) {
     batch.createService(service);
     for (const destination of destinations) batch.createDestination(service.key, destination);
@@ -55,8 +54,11 @@ export function addAll(table: readonly PlainService[]): Batch {
   return batch;
 }
 
-export function editAll(table: readonly PlainService[], weight: number): Batch {
-  const batch = new Batch(countOf(table));
+export function editAll(
+  table: readonly PlainService[],
+  weight: number,
+  batch: Batch = new Batch(countOf(table)),
+): Batch {
   for (const { service, destinations } of table) {
     for (const { address: host, port, forward } of destinations) {
       batch.updateDestination(service.key, { address: host, port, forward, weight });
@@ -65,8 +67,7 @@ export function editAll(table: readonly PlainService[], weight: number): Batch {
   return batch;
 }
 
-export function removeAll(table: readonly PlainService[]): Batch {
-  const batch = new Batch(countOf(table));
+export function removeAll(table: readonly PlainService[], batch: Batch = new Batch(countOf(table))): Batch {
   for (const { service, destinations } of table) {
     for (const destination of destinations) batch.removeDestination(service.key, destination);
     batch.removeService(service.key);
@@ -81,21 +82,34 @@ export function checked(result: BatchResult): BatchResult {
 }
 
 const WARM_ROUNDS = 6;
+const BUILD_ROUNDS = 20;
 
 /**
  * Shows the compiler the code and the kernel the namespace, with services that have no destinations: deleted destinations would stay in
  * the kernel's trash, and slow what is measured. No garbage is collected afterwards: that throws optimised code away.
  */
-export async function warmUp(run: (batch: Batch) => BatchResult | Promise<BatchResult>): Promise<void> {
+export async function warmUp(
+  run: (batch: Batch) => BatchResult | Promise<BatchResult>,
+  whole: readonly PlainService[],
+): Promise<void> {
   const bare = plainServices(SERVICES, 0);
   for (let round = 0; round < WARM_ROUNDS; round++) {
     const batch = addAll(bare);
-    for (let again = 0; again < DESTINATIONS; again++) for (const { service } of bare) batch.updateService(service);
+    for (let again = 0; again < 1.5 * DESTINATIONS; again++)
+      for (const { service } of bare) batch.updateService(service);
     checked(await run(batch.append(removeAll(bare))));
   }
-  const whole = plainServices();
-  for (let round = 0; round < 3; round++) for (const build of [addAll, removeAll]) build(whole);
-  for (let round = 0; round < 3; round++) editAll(whole, round);
+  const batch = new Batch(countOf(whole));
+  // A young heap grows with what is built, and takes fresh memory from the system at each step.
+  for (let round = 0; round < BUILD_ROUNDS; round++) {
+    for (const build of [addAll, removeAll]) build(whole, batch.clear());
+    editAll(whole, round, batch.clear());
+  }
+}
+
+/** Lets the garbage of what was done before be collected, and its code be compiled: a uniprocessor would do it while the clock runs. */
+export async function quiet(): Promise<void> {
+  await setTimeout(200);
 }
 
 /** Not before a measurement of time: V8 throws the code away that it had optimised for objects that are gone. */

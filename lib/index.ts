@@ -10,9 +10,24 @@ export {
 } from './errors.ts';
 export { ApiSource, type ApiSourceOptions } from './kube/api-source.ts';
 export type { ApiCredentials, KubeAuth, KubeConfigOption } from './kube/credentials.ts';
+export type {
+  EndpointSliceObject,
+  HookEndpoint,
+  NodeObject,
+  ObjectMetadata,
+  SchedulerChoice,
+  SchedulerFlag,
+  SchedulerHook,
+  ServiceObject,
+  TargetRef,
+  WeightContext,
+  WeightHook,
+} from './kube/hooks.ts';
+export type { JsonObject } from './kube/json.ts';
 export { ManifestSource, type ManifestSourceOptions } from './kube/manifest-source.ts';
 export { ObjectSource, type ObjectSourceOptions } from './kube/object-source.ts';
 export type { ResourceKind, Source, SourceConnection, SourceProblem, SourceSink } from './kube/source.ts';
+export { type CleanupOptions, cleanup } from './proxier/cleanup.ts';
 export type { DrainedEndpoint, DrainOptions } from './proxier/endpoint-drains.ts';
 export type {
   ConnectionEvent,
@@ -27,6 +42,7 @@ export type {
 export type { ProxierHealth, SourceHealth, Waiting } from './proxier/health.ts';
 export type { DetectLocalOption, ProxierOptions, ProxierOrigin, ProxierSettings } from './proxier/options.ts';
 export { type PlanOptions, Proxier, type ProxierHandle } from './proxier/proxier.ts';
+export type { CleanupFailure, CleanupReport } from './reconcile/cleanup.ts';
 export type {
   PlannedOperation,
   PlanResult as Plan,

@@ -281,7 +281,7 @@ export interface LocalRoute {
   readonly link?: string;
   /** rtm_protocol, 4 (static) to 255: `/etc/iproute2/rt_protos` names the known ones. */
   readonly protocol: number;
-  /** RTA_PREFSRC, IPv4 and IPv6: the source address of packets to it. Has to be an address of this host. */
+  /** RTA_PREFSRC: the source address of packets to it. Has to be an address of this host; an IPv6 one of scope link or host, of that very link. */
   readonly source?: IpAddress;
 }
 

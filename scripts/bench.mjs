@@ -1,16 +1,18 @@
 /**
- * `npm run bench [-- kernel|sync] [--long]`: set-up, the C programs to compare with, each suite in one boot of the test kernel, and what
+ * `npm run bench [-- kernel|sync|--long]`: set-up, the C programs to compare with, each suite in one boot of the test kernel, and what
  * the host's own kernel can do (ipset) in a network namespace of it. Results: bench/results.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root, say } from './setup/run.mjs';
 import { setupOrExit } from './setup.mjs';
 
-const resultName = { kernel: 'kernel', sync: 'first-sync' };
+const resultName = { kernel: 'kernel', sync: 'first-sync', 'kernel-long': 'kernel-long' };
+/** What takes long, and is asked for by name. */
+const long = 'kernel-long';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -28,11 +30,13 @@ for (const directory of [cache, results]) mkdirSync(directory, { recursive: true
 compile('floor');
 compile('libnl', 'libnl-genl-3.0');
 
-const long = values.long ? ['--long'] : [];
-for (const suite of positionals.length > 0 ? positionals : Object.keys(resultName)) {
+const suites = positionals.length > 0 ? positionals : Object.keys(resultName).filter((suite) => suite !== long);
+for (const suite of values.long ? [long] : suites) {
   const before = load();
   say(`\nSuite ${suite}, in the test kernel (load of this machine ${before}) …`);
   const parts = [join(cache, `${suite}.json`)];
+  // From before, it would be taken for what is measured now.
+  rmSync(parts[0], { force: true });
   node(
     'dist/test/harness/test-kernel.js',
     '--kernel',
@@ -47,26 +51,35 @@ for (const suite of positionals.length > 0 ? positionals : Object.keys(resultNam
   if (suite === 'kernel' && canUnshare()) {
     const part = join(cache, 'native.json');
     say('\nThe same of ipset on the kernel of this host …');
-    execFileSync(process.execPath, measuring('native', 'host', part).slice(1), {
-      cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, BENCH_NATIVE: '1', PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
+    rmSync(part, { force: true });
+    run(measuring('native', 'host', part).slice(1), {
+      ...process.env,
+      BENCH_NATIVE: '1',
+      PATH: `${process.env.PATH}:/usr/sbin:/sbin`,
     });
     parts.push(part);
   } else if (suite === 'kernel') say('\nNot measured natively: it needs root and ipset in the kernel of this host.');
+  const measured = parts.filter((part) => existsSync(part));
+  if (measured.length === 0) continue;
   const result = join(results, `${resultName[suite]}.json`);
-  node('dist/bench/main.js', 'picture', result, `${before} to ${load()}`, ...parts);
+  node('dist/bench/main.js', 'picture', result, `${before} to ${load()}`, ...measured);
   say(
     `\nWritten: ${result} and .svg. Load of this machine ${before} before, ${load()} after; ratios within a round bear it, single figures do not.`,
   );
 }
 
 function measuring(suite, where, out) {
-  return [process.execPath, 'dist/bench/main.js', suite, where, out, ...long];
+  return [process.execPath, 'dist/bench/main.js', suite, where, out];
 }
 
 function node(...args) {
-  execFileSync(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  run(args, process.env);
+}
+
+/** What fails makes this fail in the end: what was measured is kept. */
+function run(args, env) {
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env });
+  if (status !== 0) process.exitCode = 1;
 }
 
 function compile(name, library) {

@@ -60,7 +60,7 @@ function records(): ObjectRecord[] {
   return list;
 }
 
-const init: ReconcileInit = { ...defaultInit, nodeName: 'bench' };
+const init: ReconcileInit = { ...defaultInit, nodeName: 'bench', drainTimeoutMs: 900_000 };
 
 /** The first sync, from the records to the last answer; static part (sets, link, rules) before the clock starts. */
 async function sync(effects: ReconcileEffects = kernelEffects(init)): Promise<Sample> {

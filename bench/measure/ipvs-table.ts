@@ -1,6 +1,6 @@
 /** Adding, editing and removing 1,000 virtual services with 10 destinations each. */
 import { spawnSync } from 'node:child_process';
-import type { Batch } from '../../lib/kernel/batch.ts';
+import { Batch } from '../../lib/kernel/batch.ts';
 import { openKernel } from '../../lib/kernel/client.ts';
 import { openSession } from '../../lib/kernel/linux-session.ts';
 import type { BatchResult } from '../../lib/kernel/session.ts';
@@ -14,6 +14,7 @@ import {
   nowMicros,
   type PlainService,
   plainServices,
+  quiet,
   removeAll,
   type Sample,
   SERVICES,
@@ -54,15 +55,21 @@ type Run = (batch: Batch) => BatchResult | Promise<BatchResult>;
 
 /** The clock runs from the call to the answer; with `building`, from the plain objects. */
 async function phases(run: Run, building: boolean): Promise<Sample> {
-  await warmUp(run);
   const table = plainServices();
+  await warmUp(run, table);
   const built = building ? undefined : [addAll(table), editAll(table, 2), removeAll(table)];
-  const builders: ((t: readonly PlainService[]) => Batch)[] = [addAll, (t) => editAll(t, 2), removeAll];
+  const builders: ((t: readonly PlainService[], into: Batch) => Batch)[] = [
+    addAll,
+    (t, into) => editAll(t, 2, into),
+    removeAll,
+  ];
+  const again = new Batch(countOf(table));
   const micros: number[] = [];
   const inside: number[] = [];
   for (const [phase, build] of builders.entries()) {
+    await quiet();
     const start = nowMicros();
-    const batch = built?.[phase] ?? build(table);
+    const batch = built?.[phase] ?? build(table, again.clear());
     const result = await run(batch);
     micros.push((nowMicros() - start) / batch.size);
     inside.push(checked(result).kernelMicros / batch.size);

@@ -7,7 +7,7 @@ import { addAll, checked, DESTINATIONS, median, nowMicros, plainServices, type S
 
 const READS = 20;
 const SLOW_READS = 5;
-const WARM_READS = 10;
+const WARM_READS = 40;
 
 export const measurement: Measurement = {
   title: `reading back ${SERVICES} services x ${DESTINATIONS} destinations`,
@@ -21,7 +21,7 @@ export const measurement: Measurement = {
     { label: 'client.ipvs.listWithDestinations', run: { mode: 'client' }, goal: 1.5 },
     { label: 'a genl dump for every service', run: { mode: 'genl' }, rounds: 3 },
   ],
-  notes: ['A sample is the median of 20 reads in one process, after ten that are not counted.'],
+  notes: ['A sample is the median of 20 reads in one process, after forty that are not counted.'],
 };
 
 async function reading(read: () => number | Promise<number>, reads: number, warmReads: number): Promise<Sample> {

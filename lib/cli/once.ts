@@ -1,6 +1,6 @@
 /** `run --once`: one pass from the first complete state, tried again while something fails. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ProxierError } from '../errors.ts';
+import { type Clock, systemClock } from '../proxier/clock.ts';
 import type { Proxier, ProxierHandle } from '../proxier/proxier.ts';
 import { sumReports } from '../proxier/reports.ts';
 import type { SyncReport } from '../reconcile/protocol.ts';
@@ -9,31 +9,35 @@ import { formatReport } from './format-report.ts';
 import { oneLine } from './logger.ts';
 import type { Terminal } from './terminal.ts';
 
+export interface OnceOptions {
+  /** Bounds the wait for the first complete state, and the retries. A first pass that is at work then is awaited, see `LEAST_PASS_MS`. */
+  readonly timeoutMs: number;
+  /** Whether it was told to stop. */
+  readonly stopping: AbortSignal;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
+}
+
 const RETRY_MS = 500;
+/**
+ * Once the sources have synced, the first pass may take as long again as the time-out, and no less than this: what it could not write is
+ * only known at its end, and a user who is told of a time-out instead knows nothing to mend.
+ */
+const LEAST_PASS_MS = 60_000;
 
 /** Runs until everything is in the kernel, or the time is up, and prints what was done. Resolves to the exit code; stops nothing. */
-export async function once(
-  proxier: Proxier,
-  timeoutMs: number,
-  stopping: AbortSignal,
-  terminal: Terminal,
-): Promise<number> {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), timeoutMs);
-  const tooLate = new Promise<undefined>((resolve) => {
-    late.signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  });
-  const running = proxier.run();
+export async function once(proxier: Proxier, options: OnceOptions, terminal: Terminal): Promise<number> {
+  const { timeoutMs, stopping, clock = systemClock } = options;
+  const late = new Delay(clock, timeoutMs);
   try {
-    const handle = await Promise.race([running, tooLate]);
+    const handle = await firstPass(proxier, late, Math.max(timeoutMs, LEAST_PASS_MS), clock);
     if (handle === undefined) {
-      running.catch(() => {});
       const { reasons = [], waiting = [] } = proxier.health() ?? {};
       const why = [...reasons, ...waiting.map(({ what }) => `waiting for ${what}`)].join('; ');
       terminal.err(`error: not complete within ${timeoutMs} ms: ${oneLine(why)} (ERR_TIMEOUT)\n`);
       return ExitCode.incomplete;
     }
-    const report = await retried(handle, late.signal);
+    const report = await retried(handle, late, clock);
     terminal.out(formatReport(report));
     return isServed(report) ? ExitCode.ok : ExitCode.incomplete;
   } catch (error) {
@@ -41,7 +45,30 @@ export async function once(
     terminal.err('error: stopped before it was complete (ERR_CLOSED)\n');
     return ExitCode.incomplete;
   } finally {
-    clearTimeout(timer);
+    late.cancel();
+  }
+}
+
+/** The handle, or undefined when the sources have not synced in time, or a pass that was still at work then fails or takes too long. */
+async function firstPass(
+  proxier: Proxier,
+  late: Delay,
+  passMs: number,
+  clock: Clock,
+): Promise<ProxierHandle | undefined> {
+  const running = proxier.run();
+  // Who waits no longer need not hear how it ends.
+  running.catch(() => {});
+  const handle = await Promise.race([running, late.over]);
+  if (handle !== undefined || proxier.health()?.sources.every(({ synced }) => synced) !== true) return handle;
+  const tooLate = new Delay(clock, passMs);
+  const failed = new Promise<undefined>((resolve) => {
+    proxier.once('error', () => resolve(undefined));
+  });
+  try {
+    return await Promise.race([running, tooLate.over, failed]);
+  } finally {
+    tooLate.cancel();
   }
 }
 
@@ -51,11 +78,13 @@ function isServed({ failures, unknown, contested }: SyncReport): boolean {
 }
 
 /** Full passes until nothing fails or the time is up. The failures and unknown outcomes of the last one count, the work of all. */
-async function retried(handle: ProxierHandle, deadline: AbortSignal): Promise<SyncReport> {
+async function retried(handle: ProxierHandle, late: Delay, clock: Clock): Promise<SyncReport> {
   let total = handle.report;
-  while ((total.failures.length > 0 || total.unknown > 0) && !deadline.aborted) {
-    await sleep(RETRY_MS, undefined, { signal: deadline }).catch(() => {});
-    if (deadline.aborted) break;
+  while ((total.failures.length > 0 || total.unknown > 0) && !late.isOver) {
+    const pause = new Delay(clock, RETRY_MS);
+    await Promise.race([pause.over, late.over]);
+    pause.cancel();
+    if (late.isOver) break;
     try {
       const { failures, unknown, ...rest } = await handle.resync();
       total = { ...sumReports(total, { ...rest, failures, unknown }), failures, unknown };
@@ -64,4 +93,22 @@ async function retried(handle: ProxierHandle, deadline: AbortSignal): Promise<Sy
     }
   }
   return total;
+}
+
+/** A time that passes, unless it is cancelled. */
+class Delay {
+  readonly over: Promise<undefined>;
+  isOver = false;
+  readonly cancel: () => void;
+
+  constructor(clock: Clock, delayMs: number) {
+    let resolve = (_nothing: undefined): void => {};
+    this.over = new Promise<undefined>((done) => {
+      resolve = done;
+    });
+    this.cancel = clock.after(delayMs, () => {
+      this.isOver = true;
+      resolve(undefined);
+    });
+  }
 }

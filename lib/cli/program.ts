@@ -1,11 +1,13 @@
 /** The command line as a whole: parses, runs, and turns whatever happens into text and an exit code. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addCleanupCommand } from './commands/cleanup.ts';
 import { addPlanCommand } from './commands/plan.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { errorText, exitCodeOf } from './error-text.ts';
 import { ExitCode, exitCodeHelp } from './exit-codes.ts';
+import { normalized, verbosityOf } from './settings/flags.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Runs one command line (without node and script) and resolves to its exit code. */
@@ -24,13 +26,14 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   addRunCommand(program, terminal, exit);
   addPlanCommand(program, terminal, exit);
   addStatusCommand(program, terminal, exit);
+  addCleanupCommand(program, terminal, exit);
   for (const command of program.commands) command.addHelpText('after', exitCodeHelp);
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(normalized(args), { from: 'user' });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return commanderExit(error, terminal);
-    terminal.err(errorText(error, args.includes('-v') || args.includes('--verbose')));
+    terminal.err(errorText(error, verbosityOf(args) >= 4));
     return exitCodeOf(error);
   }
 }

@@ -97,16 +97,28 @@ function isMapped(bytes: Uint8Array, at: number): boolean {
 
 /** Canonical text of the 16 (or, for IPv4, 4) bytes at `at`: dotted decimal, or RFC 5952 without an embedded IPv4 part. */
 export function readAddress(bytes: Uint8Array, at: number, family: IpFamily): IpAddress {
-  const text =
-    family === 'IPv4'
-      ? `${bytes[at] ?? 0}.${bytes[at + 1] ?? 0}.${bytes[at + 2] ?? 0}.${bytes[at + 3] ?? 0}`
-      : readIPv6(bytes, at);
+  const text = family === 'IPv4' ? readIPv4(bytes, at) : readIPv6(bytes, at);
   if (isAddress(text)) return text;
   throw new RangeError('unreachable: address text is never empty');
 }
 
 function isAddress(text: string): text is IpAddress {
   return text !== '';
+}
+
+/** Text of the first three bytes, with the dot behind them: the addresses of a cluster are of few such nets, and a dump is full of them. */
+const prefixes = new Map<number, string>();
+const MOST_PREFIXES = 4096;
+
+function readIPv4(bytes: Uint8Array, at: number): string {
+  const net = ((bytes[at] ?? 0) << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
+  let prefix = prefixes.get(net);
+  if (prefix === undefined) {
+    prefix = `${net >>> 16}.${(net >>> 8) & 0xff}.${net & 0xff}.`;
+    if (prefixes.size === MOST_PREFIXES) prefixes.clear();
+    prefixes.set(net, prefix);
+  }
+  return prefix + (bytes[at + 3] ?? 0);
 }
 
 function readIPv6(bytes: Uint8Array, at: number): string {

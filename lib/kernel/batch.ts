@@ -17,8 +17,8 @@ import type {
 } from '../types.ts';
 import { decodeOperation } from './decode.ts';
 import { encodeOperation } from './encode.ts';
-import { setHashSize } from './encode-set.ts';
-import { DEFAULT_HASH_SIZE, setFor, tableFor } from './set-size.ts';
+import { MadeSets } from './made-sets.ts';
+import { setFor } from './set-size.ts';
 import { temporarySetName } from './temporary-set.ts';
 import { operationText } from './text.ts';
 import { RecordReader, RecordWriter } from './wire.ts';
@@ -32,8 +32,7 @@ export { operationText } from './text.ts';
 export class Batch implements Iterable<Operation> {
   #writer: RecordWriter;
   #size = 0;
-  /** Sets that the batch makes without saying how many buckets they are to have. */
-  readonly #made = new Map<string, MadeSet>();
+  readonly #made = new MadeSets();
 
   /** @param expected Operations to make room for; the buffer grows when there are more. */
   constructor(expected = 0) {
@@ -43,6 +42,14 @@ export class Batch implements Iterable<Operation> {
   /** Number of operations. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Removes all operations. Their memory stays for the next ones: whoever makes batch after batch saves the system fresh memory for each. */
+  clear(): this {
+    this.#writer.length = 0;
+    this.#size = 0;
+    this.#made.clear();
+    return this;
   }
 
   /**
@@ -59,14 +66,8 @@ export class Batch implements Iterable<Operation> {
       throw new InvalidArgumentError(error.field, `${problem} (${describe(operation)})`);
     }
     this.#size++;
-    if (operation.verb === 'add-entry') this.#made.get(operation.set.name)?.add(this.#writer);
-    else if (operation.verb === 'create-set' || operation.verb === 'ensure-set') this.#madeSet(operation.set, at);
+    this.#made.take(operation, this.#writer, at);
     return this;
-  }
-
-  #madeSet(set: SetSpec, at: number): void {
-    if (set.type !== 'bitmap:port' && !set.hashSize) this.#made.set(set.name, new MadeSet(at));
-    else this.#made.delete(set.name);
   }
 
   /** IPVS_CMD_NEW_SERVICE. Fails with EEXIST, and with ENOENT for a scheduler or persistence engine that the kernel does not know. */
@@ -229,8 +230,9 @@ export class Batch implements Iterable<Operation> {
   }
 
   /**
-   * RTM_NEWROUTE, type local, table local. Success when exactly this one is there. Fails with ENODEV, ENETDOWN, and EINVAL for a `source` that is no
-   * address of this host.
+   * RTM_NEWROUTE, type local, table local. Success when exactly this one is there. Fails with ENODEV, ENETDOWN, EINVAL for a `source` that is no
+   * address of this host, and EEXIST when the same IPv6 prefix is there over the same link with another `protocol` (the reason names it) or
+   * `source`, which the kernel has no room beside.
    */
   addLocalRoute(route: LocalRoute): this {
     return this.push({ verb: 'add-local-route', route });
@@ -262,12 +264,18 @@ export class Batch implements Iterable<Operation> {
     return text;
   }
 
-  /** @internal A copy of the encoded operations, to send to another thread. */
-  records(): Uint8Array {
-    return this.reader().bytes.slice(0, this.#writer.length);
+  /** @internal Length of the encoded operations. */
+  get bytes(): number {
+    return this.#writer.length;
   }
 
-  /** @internal The batch whose `records` and `size` these are. */
+  /** @internal Copies the encoded operations there. The part of it that they take. */
+  copyTo<B extends ArrayBufferLike>(room: Uint8Array<B>): Uint8Array<B> {
+    room.set(this.#writer.bytes.subarray(0, this.#writer.length));
+    return room.subarray(0, this.#writer.length);
+  }
+
+  /** @internal The batch of these records, so many; they are its own from now on. */
   static fromRecords(records: Uint8Array, size: number): Batch {
     const batch = new Batch();
     batch.#writer = RecordWriter.behind(records);
@@ -278,25 +286,6 @@ export class Batch implements Iterable<Operation> {
   /** @internal Reads the records; they are only good until the next push. */
   reader(): RecordReader {
     return new RecordReader(this.#writer.bytes, this.#writer.length);
-  }
-}
-
-/** A set that is made in a batch, and the additions to it so far. */
-class MadeSet {
-  /** Where its record begins. */
-  readonly #at: number;
-  #additions = 0;
-
-  constructor(at: number) {
-    this.#at = at;
-  }
-
-  add(writer: RecordWriter): void {
-    this.#additions++;
-    // At each doubling, from what the kernel takes of itself.
-    if (this.#additions >= DEFAULT_HASH_SIZE && (this.#additions & (this.#additions - 1)) === 0) {
-      setHashSize(writer, this.#at, tableFor(this.#additions + 1));
-    }
   }
 }
 

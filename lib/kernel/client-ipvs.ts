@@ -11,7 +11,9 @@ import type {
 } from '../types.ts';
 import { Batch } from './batch.ts';
 import type { CallOptions } from './client.ts';
+import { decodeTable, isTableSource, type TableRecords } from './ipvs-table.ts';
 import { type BatchResult, type KernelSession, readAll } from './session.ts';
+import { MOST_BYTES, type SharedRoom } from './shared-room.ts';
 
 /** Writes reject with `BatchError` when the kernel refuses. */
 export interface IpvsClient {
@@ -38,18 +40,29 @@ export interface IpvsClient {
 export type IpvsRequest =
   | { readonly kind: 'services'; readonly statistics: boolean }
   | { readonly kind: 'service' | 'destinations'; readonly service: ServiceKey; readonly statistics: boolean }
-  | { readonly kind: 'servicesWithDestinations'; readonly statistics: boolean; readonly thresholds: boolean }
+  /** `room`: where the records may go (`TableRecords`). Nobody else writes to it before the answer. */
+  | {
+      readonly kind: 'servicesWithDestinations';
+      readonly statistics: boolean;
+      readonly thresholds: boolean;
+      readonly room?: Uint8Array;
+    }
   | { readonly kind: 'timeouts' | 'info' };
 
-/** The field of the request's kind is there, no other; `service` only when there is one. */
+/** The field of the request's kind is there, no other; `service` only when there is one; `table` from a session that reads records. */
 export interface IpvsReply {
   readonly services?: ServiceState[];
   readonly service?: ServiceState;
   readonly servicesWithDestinations?: VirtualServiceWithDestinations[];
+  readonly table?: TableRecords;
   readonly destinations?: DestinationState[];
   readonly timeouts?: IpvsTimeouts;
   readonly info?: IpvsInfo;
 }
+
+const NO_ROOM = new Uint8Array(0);
+/** The records of 10,000 destinations. What is more comes as copies, once: then the room is made larger. */
+const TABLE_BYTES = 1024 * 1024;
 
 export function answerIpvs(session: KernelSession, request: IpvsRequest): IpvsReply {
   switch (request.kind) {
@@ -60,6 +73,7 @@ export function answerIpvs(session: KernelSession, request: IpvsRequest): IpvsRe
       return service === undefined ? {} : { service };
     }
     case 'servicesWithDestinations':
+      if (isTableSource(session)) return { table: session.tableRecords(request, request.room ?? NO_ROOM) };
       return { servicesWithDestinations: readAll(session.servicesWithDestinations(request)) };
     case 'destinations':
       return { destinations: readAll(session.destinations(request.service, request)) };
@@ -73,7 +87,9 @@ export function answerIpvs(session: KernelSession, request: IpvsRequest): IpvsRe
 export function ipvsClient(
   read: (request: IpvsRequest, options?: CallOptions) => Promise<IpvsReply>,
   run: (batch: Batch, options?: CallOptions) => Promise<BatchResult>,
+  shared: SharedRoom,
 ): IpvsClient {
+  let tableBytes = TABLE_BYTES;
   return {
     get: async (service, options = {}) =>
       (await read({ kind: 'service', service, statistics: options.statistics === true }, options)).service,
@@ -81,8 +97,14 @@ export function ipvsClient(
       (await read({ kind: 'services', statistics: options.statistics === true }, options)).services ?? [],
     listWithDestinations: async (options = {}) => {
       const { statistics = false, thresholds = false } = options;
-      const reply = await read({ kind: 'servicesWithDestinations', statistics, thresholds }, options);
-      return reply.servicesWithDestinations ?? [];
+      const request = { kind: 'servicesWithDestinations', statistics, thresholds } as const;
+      return shared.lend(tableBytes, async (room) => {
+        const { table, servicesWithDestinations } = await read({ ...request, ...(room && { room }) }, options);
+        if (table === undefined) return servicesWithDestinations ?? [];
+        const more = table.rest.reduce((sum, { length }) => sum + length, 0);
+        if (room !== undefined && more > 0) tableBytes = Math.min(room.length + more, MOST_BYTES);
+        return decodeTable(table, room ?? NO_ROOM);
+      });
     },
     destinations: async (service, options = {}) => {
       const reply = await read({ kind: 'destinations', service, statistics: options.statistics === true }, options);

@@ -26,8 +26,13 @@ export type ReadRequest =
 
 export type ClientRequest =
   | ReadRequest
-  /** `records` and `size` of a batch. */
-  | { readonly kind: 'run'; readonly records: Uint8Array; readonly size: number; readonly options?: BatchOptions };
+  /** `records` and `size` of a batch. Nobody writes to them before the answer. */
+  | {
+      readonly kind: 'run';
+      readonly records: Uint8Array;
+      readonly size: number;
+      readonly options?: BatchOptions;
+    };
 
 /** The field of the request's kind is there, no other. */
 export interface ReadReply extends IpvsReply, IpsetReply, RouteReply, ConntrackReply {

@@ -14,6 +14,7 @@ import { type RouteClient, routeClient } from './client-route.ts';
 import { type ClientHost, type ClientInit, type ReadReply, type ReadRequest, sessionModule } from './client-worker.ts';
 import { checkNetns, onMainThread } from './netns.ts';
 import type { BatchResult, KernelSession } from './session.ts';
+import { LEAST_BYTES, SharedRoom } from './shared-room.ts';
 
 export interface KernelOptions {
   /** `worker` (default) keeps netlink off the caller's event loop; `inline` blocks it for microseconds an operation. */
@@ -88,6 +89,7 @@ class HostedClient implements KernelClient {
   readonly route: RouteClient;
   readonly conntrack: ConntrackClient;
   readonly #host: ClientHost;
+  readonly #room = new SharedRoom();
   #closed = false;
 
   constructor(host: ClientHost) {
@@ -95,6 +97,7 @@ class HostedClient implements KernelClient {
     this.ipvs = ipvsClient(
       (request, options) => this.#read(request, options),
       (batch, options) => this.run(batch, options),
+      this.#room,
     );
     this.ipset = new HostedIpset({
       read: (request, options) => this.#read(request, options),
@@ -114,18 +117,25 @@ class HostedClient implements KernelClient {
   async run(batch: Batch, options: RunOptions = {}): Promise<BatchResult> {
     this.#check();
     options.signal?.throwIfAborted();
-    const reply = await abortable(
-      this.#host.call({
-        kind: 'run',
-        records: batch.records(),
-        size: batch.size,
-        ...(options.growSets === undefined ? {} : { options: { growSets: options.growSets } }),
-      }),
-      options.signal,
-    );
+    const reply = await abortable(this.#send(batch, options), options.signal);
     if (reply.result === undefined) throw new ProxierError('ERR_WORKER', 'the worker answered without a result');
     if (reply.result.failures.length > 0 && options.onFailure !== 'report') throw new BatchError(reply.result);
     return reply.result;
+  }
+
+  /** The records are copied once on their way: the batch stays the caller's, to be read, added to and run again. */
+  #send(batch: Batch, { growSets }: RunOptions): Promise<ReadReply> {
+    const { size } = batch;
+    const runOptions = growSets === undefined ? {} : { options: { growSets } };
+    return this.#room.lend(batch.bytes, (room) => {
+      if (room !== undefined) {
+        const records = batch.copyTo(room);
+        return this.#host.call({ kind: 'run', records, size, ...runOptions });
+      }
+      const records = batch.copyTo(new Uint8Array(batch.bytes));
+      const transfer = records.length < LEAST_BYTES ? [] : [records.buffer];
+      return this.#host.call({ kind: 'run', records, size, ...runOptions }, transfer);
+    });
   }
 
   async #read(request: ReadRequest, options: CallOptions = {}): Promise<ReadReply> {

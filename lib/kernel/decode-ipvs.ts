@@ -15,6 +15,8 @@ import { ADDRESS_BYTES, readAddress } from './address-bytes.ts';
 import { forwardOf, HAS_STATISTICS, protocolOf, type RecordReader, TunnelFlag, tunnelOf } from './wire.ts';
 
 const HASHED = 0x2;
+/** Where a destination's fields go on behind its address. */
+const TUNNEL_AT = 16 + ADDRESS_BYTES;
 
 function readFamily(reader: RecordReader): IpFamily {
   return reader.u8() === 6 ? 'IPv6' : 'IPv4';
@@ -99,25 +101,39 @@ function readTunnel(reader: RecordReader): Tunnel | undefined {
 }
 
 /**
- * Undefined for a forwarding method that is not one of IP_VS_CONN_F_* (a newer kernel). An audit reads tens of thousands of these,
- * nearly all plain: those are one literal.
+ * Undefined for a forwarding method that is not one of IP_VS_CONN_F_* (a newer kernel).
  */
 export function readDestinationState(reader: RecordReader): DestinationState | undefined {
+  const plain = readPlainState(reader);
+  if (plain !== undefined) return plain;
   const destination = readDestination(reader);
   const activeConnections = reader.u32();
   const inactiveConnections = reader.u32();
   const persistentConnections = reader.u32();
   if (destination === undefined) return undefined;
-  const { address, port, weight, forward, upperThreshold, tunnel } = destination;
-  if (upperThreshold === undefined && tunnel === undefined && reader.flags !== HAS_STATISTICS) {
-    return { address, port, weight, forward, activeConnections, inactiveConnections, persistentConnections };
-  }
   return {
     ...destination,
     activeConnections,
     inactiveConnections,
     persistentConnections,
     ...(reader.flags === HAS_STATISTICS ? { statistics: readStatistics(reader) } : {}),
+  };
+}
+
+/** An audit reads tens of thousands of these, nearly all without thresholds, tunnel and statistics: they are read in one go. */
+function readPlainState(reader: RecordReader): DestinationState | undefined {
+  const { view, at, flags } = reader;
+  if (flags !== 0 || view.getUint32(at + 8, true) !== 0 || view.getUint32(at + TUNNEL_AT, true) !== 0) return undefined;
+  const forward = forwardOf(view.getUint8(at + 1));
+  if (forward === undefined) return undefined;
+  return {
+    address: readAddress(reader.bytes, at + 16, view.getUint8(at) === 6 ? 'IPv6' : 'IPv4'),
+    port: view.getUint16(at + 2, true),
+    weight: view.getUint32(at + 4, true),
+    forward,
+    activeConnections: view.getUint32(at + TUNNEL_AT + 4, true),
+    inactiveConnections: view.getUint32(at + TUNNEL_AT + 8, true),
+    persistentConnections: view.getUint32(at + TUNNEL_AT + 12, true),
   };
 }
 

@@ -105,6 +105,35 @@ export async function detectIptables(options: IptablesOptions & { readonly probe
   );
 }
 
+export interface PresentIptables {
+  /** The backends whose rule sets are there, and the families they are there of. */
+  readonly present: readonly { readonly iptables: Iptables; readonly families: readonly IpFamily[] }[];
+  /** Why what is there cannot be read: a tool is missing, or fails. */
+  readonly problems: readonly string[];
+}
+
+/** The rule sets that exist on this host, of either backend. Creates none: legacy tables come into being when they are asked for. */
+export async function presentIptables({
+  families,
+  signal,
+}: Omit<IptablesOptions, 'backend'>): Promise<PresentIptables> {
+  const present: { iptables: Iptables; families: readonly IpFamily[] }[] = [];
+  const problems: string[] = [];
+  for (const backend of ['legacy', 'nft'] as const) {
+    const held: IpFamily[] = [];
+    for (const family of families) {
+      if (backend === 'legacy' && !hasLegacyTables(family)) continue;
+      const program = `${tool[family]}-${backend}-save`;
+      const result = await exec(program, [], { timeoutMs: TIMEOUT_MS, signal });
+      if (result.status === 0) held.push(family);
+      // Without its tools, or its part of the kernel, nobody has written rules with nft; legacy tables are there for certain.
+      else if (backend === 'legacy') problems.push(failure(program, result).message);
+    }
+    if (held.length > 0) present.push({ iptables: new IptablesTools(backend), families: held });
+  }
+  return { present, problems };
+}
+
 function conflict(wanted?: IptablesBackend): ProxierError {
   const what =
     wanted === undefined

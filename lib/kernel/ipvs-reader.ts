@@ -10,38 +10,38 @@ import type {
   ServiceState,
   VirtualServiceWithDestinations,
 } from '../types.ts';
-import { DumpCode, DumpKind } from './binding.ts';
+import { DumpCode, DumpKind, type NativeDump } from './binding.ts';
 import { readDestinationState, readInfo, readService, readTimeouts } from './decode-ipvs.ts';
 import { encodeServiceKey } from './encode-ipvs.ts';
 import { Errno } from './errno.ts';
-import { type DumpName, dumpError, type RecordCursor } from './record-cursor.ts';
+import { ServiceGroups, TableCursor, type TableRecords } from './ipvs-table.ts';
+import { type DumpName, dumpError, type RecordCursor, SLICE_BYTES } from './record-cursor.ts';
 import { type Cursor, readAll } from './session.ts';
 import { serviceKeyText } from './text.ts';
-import { Opcode, type RecordReader, RecordWriter } from './wire.ts';
+import { type RecordReader, RecordWriter } from './wire.ts';
 
-export type OpenDump = <T>(
-  kind: number,
-  name: DumpName,
-  decode: (reader: RecordReader) => T | undefined,
-  argument?: { readonly bytes: Uint8Array; readonly length: number },
-) => RecordCursor<T>;
+/** What it needs of the session. */
+export interface IpvsDumps {
+  /** A cursor on a dump that has begun. */
+  dump<T>(
+    kind: number,
+    name: DumpName,
+    decode: (reader: RecordReader) => T | undefined,
+    argument?: { readonly bytes: Uint8Array; readonly length: number },
+  ): RecordCursor<T>;
+  /** The same without the cursor; to be released. */
+  open(kind: number, name: DumpName): NativeDump;
+  release(dump: NativeDump): void;
+}
 
 const ALL = { command: 'IPVS_CMD_GET_SERVICE', object: 'all services' } as const;
 
 export class IpvsReader {
-  readonly #dump: OpenDump;
+  readonly #dumps: IpvsDumps;
   readonly #key = new RecordWriter();
 
-  constructor(dump: OpenDump) {
-    this.#dump = (kind, name, decode, argument) => {
-      try {
-        return dump(kind, name, decode, argument);
-      } catch (error) {
-        // No read of IPVS is answered ENOENT but by a module that was loaded anew, under another number: the session asks for it now.
-        if (!(error instanceof NetlinkError) || error.errno !== Errno.ENOENT) throw error;
-        return dump(kind, name, decode, argument);
-      }
-    };
+  constructor(dumps: IpvsDumps) {
+    this.#dumps = dumps;
   }
 
   services(options: IpvsReadOptions = {}): Cursor<ServiceState> {
@@ -67,13 +67,24 @@ export class IpvsReader {
   }
 
   servicesWithDestinations(options: IpvsTableOptions = {}): Cursor<VirtualServiceWithDestinations> {
-    const { statistics = false, thresholds = false } = options;
-    const kind = statistics ? DumpKind.tableWithStatistics : thresholds ? DumpKind.tableByNetlink : DumpKind.table;
-    const groups = new Groups();
+    const kind = tableKind(options);
+    const groups = new ServiceGroups();
     return new TableCursor(
       this.#dump(kind, ALL, (record) => groups.take(record)),
       groups,
     );
+  }
+
+  /** As `TableSource` says. */
+  tableRecords(options: IpvsTableOptions, room: Uint8Array): TableRecords {
+    return again(() => {
+      const dump = this.#dumps.open(tableKind(options), ALL);
+      try {
+        return readRecords(dump, room);
+      } finally {
+        this.#dumps.release(dump);
+      }
+    });
   }
 
   timeouts(): IpvsTimeouts {
@@ -95,51 +106,41 @@ export class IpvsReader {
     if (value === undefined) throw dumpError(DumpCode.unknown, name);
     return value;
   }
-}
 
-/** Puts the destination records that follow a service record under it. A service is whole when the next one begins. */
-class Groups {
-  #service: VirtualServiceWithDestinations | undefined;
-  #destinations: DestinationState[] = [];
-
-  take(record: RecordReader): VirtualServiceWithDestinations | undefined {
-    if (record.opcode !== Opcode.serviceState) {
-      const destination = readDestinationState(record);
-      if (destination !== undefined) this.#destinations.push(destination);
-      return undefined;
-    }
-    const whole = this.#service;
-    const service = readService(record);
-    this.#destinations = [];
-    this.#service = service === undefined ? undefined : { ...service, destinations: this.#destinations };
-    return whole;
-  }
-
-  last(): VirtualServiceWithDestinations | undefined {
-    const whole = this.#service;
-    this.#service = undefined;
-    return whole;
+  #dump<T>(
+    kind: number,
+    name: DumpName,
+    decode: (reader: RecordReader) => T | undefined,
+    argument?: RecordWriter,
+  ): RecordCursor<T> {
+    return again(() => this.#dumps.dump(kind, name, decode, argument));
   }
 }
 
-class TableCursor implements Cursor<VirtualServiceWithDestinations> {
-  readonly #records: RecordCursor<VirtualServiceWithDestinations>;
-  readonly #groups: Groups;
-
-  constructor(records: RecordCursor<VirtualServiceWithDestinations>, groups: Groups) {
-    this.#records = records;
-    this.#groups = groups;
+/** No read of IPVS is answered ENOENT but by a module that was loaded anew, under another number: the session asks for it now. */
+function again<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.errno !== Errno.ENOENT) throw error;
+    return read();
   }
+}
 
-  next(): readonly VirtualServiceWithDestinations[] | undefined {
-    const slice = this.#records.next();
-    if (slice !== undefined) return slice;
-    const last = this.#groups.last();
-    return last === undefined ? undefined : [last];
-  }
+function tableKind({ statistics = false, thresholds = false }: IpvsTableOptions): number {
+  return statistics ? DumpKind.tableWithStatistics : thresholds ? DumpKind.tableByNetlink : DumpKind.table;
+}
 
-  close(): void {
-    this.#records.close();
-    this.#groups.last();
+function readRecords(dump: NativeDump, room: Uint8Array): TableRecords {
+  const rest: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const fits = room.length - length >= SLICE_BYTES;
+    const into = fits ? room.subarray(length) : new Uint8Array(SLICE_BYTES);
+    const bytes = dump.next(into);
+    if (bytes < 0) throw dumpError(bytes, ALL);
+    if (bytes === 0) return { length, rest };
+    if (fits) length += bytes;
+    else rest.push(into.slice(0, bytes));
   }
 }

@@ -21,7 +21,7 @@ import type {
   VirtualServiceWithDestinations,
 } from '../types.ts';
 import { Batch } from './batch.ts';
-import { BatchRun, type Ran, type RunRecords } from './batch-run.ts';
+import { BatchRun } from './batch-run.ts';
 import { DumpCode, DumpKind, loadAddon, type NativeDump, type NativeSession, RunCode } from './binding.ts';
 import { readEntryState, readSetState } from './decode.ts';
 import { readConnection } from './decode-conntrack.ts';
@@ -29,10 +29,12 @@ import { encodeConnectionFilter } from './encode-conntrack.ts';
 import { encodeTestEntry } from './encode-set.ts';
 import { callError, Errno, IPSET_ERR_EXIST } from './errno.ts';
 import { IpvsReader } from './ipvs-reader.ts';
+import type { TableRecords, TableSource } from './ipvs-table.ts';
 import { onMainThread } from './netns.ts';
 import { type DumpName, dumpError, RecordCursor, sliceBuffer } from './record-cursor.ts';
 import { type RemoveConnectionsOptions, type RemovedConnections, removeConnections } from './remove-connections.ts';
 import { KernelMonitor, type RouteDumps, readAddresses, readLinks, readLocalRoutes } from './route-reads.ts';
+import type { Ran, RunRecords } from './run-round.ts';
 import type { BatchOptions, BatchResult, Cursor, KernelSession, Monitor } from './session.ts';
 import { type RecordReader, RecordWriter } from './wire.ts';
 
@@ -61,13 +63,17 @@ const EMPTY = new Uint8Array(0);
 /** Links and addresses change under a reader; a node where they never hold still has a problem worth an error. */
 const INTERRUPTED_ROUNDS = 8;
 
-class LinuxSession implements KernelSession {
+class LinuxSession implements KernelSession, TableSource {
   readonly #native: NativeSession;
   readonly #stats = new Int32Array(3);
   /** Every cursor decodes a slice as soon as it has it, so one buffer serves them all. */
   readonly #slice = sliceBuffer();
   readonly #key = new RecordWriter();
-  readonly #ipvs = new IpvsReader((kind, name, decode, argument) => this.#dump(kind, name, decode, argument));
+  readonly #ipvs = new IpvsReader({
+    dump: (kind, name, decode, argument) => this.#dump(kind, name, decode, argument),
+    open: (kind, name) => this.#open(kind, name),
+    release: (dump) => this.release(dump),
+  });
   #results = new Int32Array(64);
   /** A dump that has ended, for the next one to use: an audit reads one for every virtual service. */
   #idle: NativeDump | undefined;
@@ -99,6 +105,10 @@ class LinuxSession implements KernelSession {
 
   servicesWithDestinations(options?: IpvsTableOptions): Cursor<VirtualServiceWithDestinations> {
     return this.#ipvs.servicesWithDestinations(options);
+  }
+
+  tableRecords(options: IpvsTableOptions, room: Uint8Array): TableRecords {
+    return this.#ipvs.tableRecords(options, room);
   }
 
   timeouts(): IpvsTimeouts {
@@ -204,12 +214,16 @@ class LinuxSession implements KernelSession {
     decode: (reader: RecordReader) => T | undefined,
     argument?: { readonly bytes: Uint8Array; readonly length: number },
   ): RecordCursor<T> {
+    return new RecordCursor(this, this.#open(kind, name, argument), this.#slice, name, decode);
+  }
+
+  #open(kind: number, name: DumpName, argument?: { readonly bytes: Uint8Array; readonly length: number }): NativeDump {
     this.#check();
     const idle = this.#idle;
     this.#idle = undefined;
     const dump = this.#native.dump(kind, argument?.bytes ?? EMPTY, argument?.length ?? 0, idle);
     if (typeof dump === 'number') throw dumpError(dump, name);
-    return new RecordCursor(this, dump, this.#slice, name, decode);
+    return dump;
   }
 
   /** This session as the readers of `route-reads.ts` use it. */

@@ -6,7 +6,7 @@ import type { Cursor } from './session.ts';
 import { RecordReader } from './wire.ts';
 
 /** One receive brings at most 64 KB of messages, and their records are at most twice as long. */
-const SLICE_BYTES = 256 * 1024;
+export const SLICE_BYTES: number = 256 * 1024;
 
 export function sliceBuffer(): Uint8Array {
   return new Uint8Array(SLICE_BYTES);

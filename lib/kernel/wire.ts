@@ -198,6 +198,12 @@ export function scopeOf(number: number): AddressScope {
 
 /** Room that any record fits in: two addresses, two strings of 255 bytes, and the fixed part. */
 const LARGEST_RECORD = 640;
+const LEAST_BYTES = 1024;
+/** From here on a buffer grows by a quarter instead of doubling. */
+const LARGE_BYTES = 256 * 1024;
+
+const NO_BYTES = new Uint8Array(0);
+const NOTHING = { bytes: NO_BYTES, view: new DataView(NO_BYTES.buffer) } as const;
 
 /** Appends records to a buffer that grows. A record counts only once `commit` has been called. */
 export class RecordWriter {
@@ -208,38 +214,47 @@ export class RecordWriter {
   /** Where the next field goes. */
   at = 0;
 
-  constructor(capacity = 1024) {
-    this.bytes = new Uint8Array(Math.max(capacity, LARGEST_RECORD));
-    this.view = new DataView(this.bytes.buffer);
+  /** @param capacity Bytes to make room for now. Without any, room is made by the first record. */
+  constructor(capacity = 0) {
+    this.bytes = capacity === 0 ? NOTHING.bytes : new Uint8Array(Math.max(capacity, LARGEST_RECORD));
+    this.view = capacity === 0 ? NOTHING.view : new DataView(this.bytes.buffer);
   }
 
-  /** A writer that goes on behind records that are there already. */
+  /** A writer that goes on behind records that are there already, in the same bytes as long as they have room. */
   static behind(records: Uint8Array): RecordWriter {
-    const writer = new RecordWriter(records.length + LARGEST_RECORD);
-    writer.bytes.set(records);
+    const writer = new RecordWriter();
+    writer.#hold(records);
     writer.length = records.length;
     return writer;
   }
 
   /** The committed records of another. */
   append(other: RecordWriter): void {
-    while (this.length + other.length > this.bytes.length) this.#grow();
+    if (this.length + other.length > this.bytes.length) this.#grow(this.length + other.length);
     this.bytes.set(other.bytes.subarray(0, other.length), this.length);
     this.length += other.length;
   }
 
   begin(opcode: number): void {
-    if (this.length + LARGEST_RECORD > this.bytes.length) this.#grow();
+    if (this.length + LARGEST_RECORD > this.bytes.length) this.#grow(this.length + LARGEST_RECORD);
     this.at = this.length + HEADER_BYTES;
     this.bytes[this.length + 2] = opcode;
     this.bytes[this.length + 3] = 0;
   }
 
-  #grow(): void {
-    const grown = new Uint8Array(this.bytes.length * 2);
+  /** Doubling a large buffer would leave half of it empty. */
+  #grow(needed: number): void {
+    const { length } = this.bytes;
+    const grown = new Uint8Array(
+      Math.max(needed, LEAST_BYTES, length < LARGE_BYTES ? 2 * length : Math.ceil(length * 1.25)),
+    );
     grown.set(this.bytes.subarray(0, this.length));
-    this.bytes = grown;
-    this.view = new DataView(grown.buffer);
+    this.#hold(grown);
+  }
+
+  #hold(bytes: Uint8Array): void {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   flags(value: number): void {

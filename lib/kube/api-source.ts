@@ -1,9 +1,9 @@
-/** Services, EndpointSlices and this node's Node, from a Kubernetes API server. */
+/** Services, EndpointSlices and Nodes, from a Kubernetes API server. */
 import { InvalidArgumentError } from '../errors.ts';
 import type { BackoffOptions } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { type KubeConfigOption, resolveCredentials } from './credentials.ts';
-import { unusableName } from './projection.ts';
+import { objectKey, unusableName } from './projection.ts';
 import { Reflector } from './reflector.ts';
 import { labelSelector } from './selection.ts';
 import type { ResourceKind, Source, SourceSink } from './source.ts';
@@ -12,6 +12,8 @@ import { HttpTransport, type Transport } from './transport.ts';
 export interface ApiSourceOptions {
   /** Name of this node's Node object; one that does not exist means that no endpoint is ever local. */
   readonly nodeName: string;
+  /** `own` (default): only the Node of that name. `all`: every Node of the cluster. */
+  readonly watchNodes?: 'own' | 'all';
   /** Default `default`. */
   readonly kubeConfig?: KubeConfigOption;
   /** Serve what is labelled with this `service.kubernetes.io/service-proxy-name`. Default: what has no such label. */
@@ -41,6 +43,10 @@ export class ApiSource implements Source {
         'nodeName',
         `${JSON.stringify(options.nodeName)} is not the name of a Node; see kubectl get nodes`,
       );
+    }
+    const { watchNodes } = options;
+    if (watchNodes !== undefined && watchNodes !== 'own' && watchNodes !== 'all') {
+      throw new InvalidArgumentError('watchNodes', `${JSON.stringify(watchNodes)} is not own or all`);
     }
     const proxy = options.serviceProxyName;
     if (proxy !== undefined && !/^[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/.test(proxy)) {
@@ -75,7 +81,7 @@ export class ApiSource implements Source {
   }
 
   #reflectors(transport: Transport, sink: SourceSink): Reflector[] {
-    const { clock, random, backoff, idleMs, nodeName, serviceProxyName } = this.#options;
+    const { clock, random, backoff, idleMs, nodeName, watchNodes, serviceProxyName } = this.#options;
     const selector = labelSelector(serviceProxyName);
     const common = {
       transport,
@@ -99,14 +105,15 @@ export class ApiSource implements Source {
         kind: 'Node',
         path: '/api/v1/nodes',
         group: '',
-        fieldSelector: `metadata.name=${nodeName}`,
+        ...(watchNodes === 'all' ? {} : { fieldSelector: `metadata.name=${nodeName}` }),
       }),
     ];
   }
 
-  /** Tells when the first list holds no Node: the likeliest cause of "no endpoint is local". */
+  /** Tells when the first list does not hold the Node: the likeliest cause of "no endpoint is local". */
   #nodeWatcher(sink: SourceSink): SourceSink {
-    let nodes = 0;
+    const { nodeName } = this.#options;
+    let seen = false;
     let told = false;
     return {
       remove: (kind, namespace, name) => sink.remove(kind, namespace, name),
@@ -114,14 +121,14 @@ export class ApiSource implements Source {
       problem: (problem) => sink.problem(problem),
       connection: (state) => sink.connection(state),
       upsert: (kind, object) => {
-        if (kind === 'Node') nodes++;
+        if (kind === 'Node' && objectKey(kind, object) === nodeName) seen = true;
         sink.upsert(kind, object);
       },
       synced: (kind) => {
-        if (kind === 'Node' && nodes === 0 && !told) {
+        if (kind === 'Node' && !seen && !told) {
           told = true;
           const message = 'the cluster has no Node of this name, so no endpoint counts as local; correct the node name';
-          sink.problem({ object: this.#options.nodeName, kind, message });
+          sink.problem({ object: nodeName, kind, message });
         }
         sink.synced(kind);
       },

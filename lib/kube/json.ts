@@ -50,6 +50,15 @@ export function printable(name: string): string {
   return /^[\w./:@+-]{0,600}$/.test(name) ? name : show(name);
 }
 
+/** What foreign code threw, as one printable line. */
+export function reasonOf(error: unknown): string {
+  try {
+    return printable(String(error));
+  } catch {
+    return 'something that cannot be shown';
+  }
+}
+
 /** JSON.stringify leaves DEL, C1 controls, bidirectional marks and line separators as they are; terminals and logs obey some of them. */
 function escapeUnprintable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => {

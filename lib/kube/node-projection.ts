@@ -3,11 +3,19 @@ import { parseCidr } from '../address.ts';
 import type { NodeBody } from '../records.ts';
 import type { IpAddress } from '../types.ts';
 import { asArray, isAbsent, objectOrEmpty, show, stringOrEmpty } from './json.ts';
+import { nodeView, textsOf } from './object-views.ts';
 import { addressOf, addressProblem, identify, labelsOf, type Projection } from './projection.ts';
+import type { NodeFacts } from './weights.ts';
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
-export function projectNode(object: unknown, nodeName: string): Projection<NodeBody> {
+export interface NodeProjection extends Projection<NodeBody> {
+  /** For weights. */
+  readonly facts?: NodeFacts;
+}
+
+/** @param withView Keep what hooks need to see. */
+export function projectNode(object: unknown, nodeName: string, withView: boolean = false): NodeProjection {
   const identity = identify('Node', object);
   if (typeof identity === 'string') return { key: undefined, uid: '', body: null, problems: [identity] };
   const problems: string[] = [];
@@ -17,7 +25,9 @@ export function projectNode(object: unknown, nodeName: string): Projection<NodeB
     addresses: readAddresses(objectOrEmpty(identity.object['status'])['addresses'], problems),
     podCIDRs: readPodCIDRs(identity.object['spec'], problems),
   };
-  return { key: identity.key, uid: identity.uid, body, problems };
+  const view = withView ? nodeView(identity) : undefined;
+  const labels = view?.metadata.labels ?? textsOf(identity.metadata['labels']);
+  return { key: identity.key, uid: identity.uid, body, problems, facts: { zone: body.zone, labels, view } };
 }
 
 function readAddresses(value: unknown, problems: string[]): IpAddress[] {

@@ -1,9 +1,12 @@
 /** Service → {@link ServiceBody} (behaviour.md 1.2, with the API server's defaults for objects that never saw one). */
 import { familyOf, parseCidr } from '../address.ts';
-import type { ServiceBody, ServicePortBody } from '../records.ts';
+import type { ServiceBody, ServicePortBody, ServiceTuning } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { unusableVip } from './address-class.ts';
+import { readAnnotations, type WeightRules } from './annotations.ts';
+import type { SchedulerHook, ServiceObject } from './hooks.ts';
 import { asArray, isAbsent, isObject, type JsonObject, objectOrEmpty, show } from './json.ts';
+import { serviceView } from './object-views.ts';
 import {
   addressOf,
   addressProblem,
@@ -13,17 +16,64 @@ import {
   parseProtocol,
   unusableName,
 } from './projection.ts';
+import { type AskedScheduler, askScheduler, type SchedulerTuning } from './scheduler-choice.ts';
 
 /** `DefaultClientIPServiceAffinitySeconds` and the API's upper bound of it. */
 const AFFINITY_DEFAULT_SECONDS = 10_800;
 const AFFINITY_MAX_SECONDS = 86_400;
 
-export function projectService(object: unknown): Projection<ServiceBody> {
+export interface ServiceProjection extends Projection<ServiceBody> {
+  /** What its annotations say about weights. */
+  readonly weights?: WeightRules;
+  /** For hooks. */
+  readonly view?: ServiceObject;
+  /** What `schedulerFor` did wrong; absent = nothing. */
+  readonly hookProblem?: string;
+}
+
+export interface ServiceProjectionOptions {
+  /** The proxier's own scheduler. Default `rr`. */
+  readonly scheduler?: string;
+  /** Keep what hooks need to see. */
+  readonly withView?: boolean;
+  readonly schedulerFor?: SchedulerHook | undefined;
+}
+
+export function projectService(object: unknown, options: ServiceProjectionOptions = {}): ServiceProjection {
   const identity = identify('Service', object);
   if (typeof identity === 'string') return { key: undefined, uid: '', body: null, problems: [identity] };
+  const { key, uid, metadata } = identity;
   const problems: string[] = [];
-  const body = serviceBody(identity.object['spec'], identity.object['status'], identity.metadata, problems);
-  return { key: identity.key, uid: identity.uid, body, problems };
+  const body = serviceBody(identity.object['spec'], identity.object['status'], metadata, problems);
+  if (body === null) return { key, uid, body, problems };
+  const { tuning, weights } = readAnnotations(metadata, options.scheduler ?? 'rr', problems);
+  const { withView = false, schedulerFor } = options;
+  const view = withView || schedulerFor !== undefined ? serviceView(identity) : undefined;
+  const asked = schedulerFor === undefined || view === undefined ? UNASKED : askScheduler(schedulerFor, view);
+  return {
+    key,
+    uid,
+    body: withTuning(body, asked.choice === undefined ? tuning : overruled(tuning, asked.choice)),
+    problems,
+    ...(weights === undefined ? {} : { weights }),
+    ...(view !== undefined && withView ? { view } : {}),
+    ...(asked.problem === '' ? {} : { hookProblem: asked.problem }),
+  };
+}
+
+const UNASKED: AskedScheduler = { choice: undefined, problem: '' };
+
+/** The hook's word stands for both annotations: flags are nothing without their scheduler. */
+function overruled({ forward, drainTimeoutMs }: ServiceTuning, choice: SchedulerTuning): ServiceTuning {
+  return {
+    ...choice,
+    ...(forward === undefined ? {} : { forward }),
+    ...(drainTimeoutMs === undefined ? {} : { drainTimeoutMs }),
+  };
+}
+
+function withTuning(body: ServiceBody, tuning: ServiceTuning): ServiceBody {
+  return Object.keys(tuning).length === 0 ? body : { ...body, tuning };
 }
 
 function serviceBody(spec: unknown, status: unknown, metadata: JsonObject, problems: string[]): ServiceBody | null {

@@ -4,6 +4,8 @@ import { EndpointBit, type SliceBody, type SlicePortBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { specialAddress } from './address-class.ts';
 import { asArray, isAbsent, isObject, type JsonObject, objectOrEmpty, show } from './json.ts';
+import { type SliceView, sliceView } from './object-views.ts';
+import { type Place, PlaceTable } from './places.ts';
 import {
   addressOf,
   addressProblem,
@@ -20,13 +22,34 @@ const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 /** Of one kind of trouble this many are told one by one: a slice holds a thousand endpoints. */
 const TOLD_ENDPOINTS = 5;
 
-/** `nodeName`: the node this proxier runs on, for the `local` bit; empty = no endpoint is local. */
-export function projectSlice(object: unknown, nodeName: string): Projection<SliceBody> {
+export interface SliceProjection extends Projection<SliceBody> {
+  /** Where each endpoint of the body is. */
+  readonly places: readonly Place[];
+  /** For hooks. */
+  readonly view?: SliceView | undefined;
+}
+
+export interface SliceProjectionOptions {
+  readonly places?: PlaceTable;
+  /** Keep what hooks need to see. */
+  readonly withView?: boolean;
+}
+
+const NO_PLACES: readonly Place[] = [];
+
+/** `nodeName`: the node this proxier runs on, for the `local` bit; empty = no endpoint is local. The body is without weights. */
+export function projectSlice(
+  object: unknown,
+  nodeName: string,
+  { places = new PlaceTable(), withView = false }: SliceProjectionOptions = {},
+): SliceProjection {
   const identity = identify('EndpointSlice', object);
-  if (typeof identity === 'string') return { key: undefined, uid: '', body: null, problems: [identity] };
+  if (typeof identity === 'string') {
+    return { key: undefined, uid: '', body: null, problems: [identity], places: NO_PLACES };
+  }
   const problems: string[] = [];
   const { key, uid, namespace, metadata } = identity;
-  const nothing = { key, uid, body: null, problems };
+  const nothing = { key, uid, body: null, problems, places: NO_PLACES };
 
   const addressType = identity.object['addressType'];
   if (addressType === 'FQDN') return nothing;
@@ -42,8 +65,29 @@ export function projectSlice(object: unknown, nodeName: string): Projection<Slic
     return nothing;
   }
   const ports = readPorts(identity.object['ports'], problems);
-  const endpoints = readEndpoints(identity.object['endpoints'], addressType, nodeName, problems);
-  return { key, uid, body: { service: `${namespace}/${service}`, family: addressType, ports, ...endpoints }, problems };
+  const list = identity.object['endpoints'];
+  const { columns, used } = readEndpoints(list, addressType, nodeName, problems);
+  const body: SliceBody = { service: `${namespace}/${service}`, family: addressType, ports, ...columns };
+  return {
+    key,
+    uid,
+    body,
+    problems,
+    places: readPlaces(asArray(list) ?? [], used, places),
+    view: withView ? sliceView(identity, body, used) : undefined,
+  };
+}
+
+function readPlaces(list: readonly unknown[], used: readonly number[], table: PlaceTable): readonly Place[] {
+  if (used.length === 0) return NO_PLACES;
+  return used.map((at) => {
+    const endpoint = objectOrEmpty(list[at]);
+    return table.of(placeName(endpoint['nodeName']), placeName(endpoint['zone']));
+  });
+}
+
+function placeName(value: unknown): string {
+  return typeof value === 'string' && unusableName(value) === undefined ? value : '';
 }
 
 function readPorts(value: unknown, problems: string[]): SlicePortBody[] {
@@ -77,9 +121,14 @@ function readPorts(value: unknown, problems: string[]): SlicePortBody[] {
   return ports;
 }
 
-type EndpointColumns = Pick<SliceBody, 'addresses' | 'conditions' | 'zoneHints' | 'nodeHints'>;
+interface Endpoints {
+  readonly columns: Pick<SliceBody, 'addresses' | 'conditions' | 'zoneHints' | 'nodeHints'>;
+  /** Where in the list each of them is. */
+  readonly used: readonly number[];
+}
 
-function readEndpoints(value: unknown, family: IpFamily, nodeName: string, problems: string[]): EndpointColumns {
+function readEndpoints(value: unknown, family: IpFamily, nodeName: string, problems: string[]): Endpoints {
+  const used: number[] = [];
   const addresses: IpAddress[] = [];
   const conditions: number[] = [];
   const zoneHints: (readonly string[])[] = [];
@@ -100,6 +149,7 @@ function readEndpoints(value: unknown, family: IpFamily, nodeName: string, probl
         problems.push(`endpoints[${index}].addresses${address.problem}; the endpoint is skipped`);
       continue;
     }
+    used.push(index);
     addresses.push(address.value);
     conditions.push(readConditions(endpoint, nodeName));
     const hints = objectOrEmpty(endpoint['hints']);
@@ -112,12 +162,13 @@ function readEndpoints(value: unknown, family: IpFamily, nodeName: string, probl
   }
   if (skipped > TOLD_ENDPOINTS)
     problems.push(`endpoints: ${skipped} endpoints are skipped in all, for reasons like these`);
-  return {
+  const columns = {
     addresses,
     conditions,
     ...(hasZoneHints ? { zoneHints } : {}),
     ...(hasNodeHints ? { nodeHints } : {}),
   };
+  return { columns, used };
 }
 
 /** Only the first address counts: the others are the same endpoint once more. */

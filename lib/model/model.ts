@@ -41,9 +41,6 @@ export class Model {
   readonly #hinted = new Set<ObjectKey>();
   /** Services with a node port: what a change of the node's addresses touches. */
   readonly #withNodePort = new Set<ObjectKey>();
-  readonly #exclusions = new Exclusions();
-  /** Slices changed that may have had the last word on an excluded endpoint. */
-  #recheckExclusions = false;
   /** Services with source ranges for a load balancer IP: what a change of the node's primary address touches. */
   readonly #withRanges = new Set<ObjectKey>();
   /** Addresses of Services, node ports apart, → the Services: what it touches that a node gets or loses an address. */
@@ -51,6 +48,9 @@ export class Model {
   /** Names of the other Nodes by address. */
   readonly #nodesByAddress = new MultiMap<IpAddress, ObjectKey>();
   readonly #interfaceAddresses = new Map<IpFamily, ReadonlySet<IpAddress>>();
+  readonly #exclusions = new Exclusions();
+  /** Slices changed that may have had the last word on an excluded endpoint. */
+  #recheckExclusions = false;
   #self: NodeBody | undefined;
   #dirty = new Map<string, ServicePortRef>();
   readonly #rivals = new Map<string, string>();

@@ -63,14 +63,14 @@ export class DesiredState implements WantedState {
   readonly #services = new Map<ServiceId, WantedService>();
   readonly #claims = new Map<ServiceId, Claim[]>();
   readonly #claimants = new Map<ServicePortId, Claimant>();
-  /** Virtual services that nobody wants any more and that stay for their connections. */
-  readonly #leftOvers = new Set<ServiceId>();
-  /** Drain time-outs of their own that virtual services had when they were last wanted. */
-  readonly #lastDrainTimeouts = new Map<ServiceId, number>();
   readonly #outFilters = new Set<ServiceId>();
   #changedOutFilters = new Set<ServiceId>();
   /** The one of the two above that VIPs go to. */
   readonly #bound: OwnedSet<IpAddress>;
+  /** Virtual services that nobody wants any more and that stay for their connections. */
+  readonly #leftOvers = new Set<ServiceId>();
+  /** Drain time-outs of their own that virtual services had when they were last wanted. */
+  readonly #lastDrainTimeouts = new Map<ServiceId, number>();
   #dirty: DirtyObjects = noDirtyObjects();
 
   constructor(families: readonly IpFamily[], vipBinding: 'address' | 'local-route') {

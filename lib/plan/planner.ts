@@ -105,6 +105,19 @@ export class Planner {
     return this.#desired.takeDirty();
   }
 
+  get unknownSchedulers(): ReadonlySet<string> {
+    return this.#unknownSchedulers;
+  }
+
+  /** This kernel does not have these, as far as is known: Services that ask for one of them are projected to the proxier's own. */
+  lackSchedulers(names: ReadonlySet<string>): void {
+    const before = this.#unknownSchedulers;
+    this.#unknownSchedulers = names;
+    this.#model.touchWhere(({ tuning: { scheduler } = {} }) => {
+      return scheduler !== undefined && before.has(scheduler) !== names.has(scheduler);
+    });
+  }
+
   /** Takes these endpoints out of everything from the next {@link project} on, in the place of those that were out before. */
   exclude(endpoints: readonly EndpointRef[]): void {
     this.#model.exclude(endpoints);
@@ -144,19 +157,6 @@ export class Planner {
   /** The node answers on this address with its node ports. */
   hasNodeAddress(address: IpAddress): boolean {
     return this.#model.nodeAddresses(familyOf(address)).has(address);
-  }
-
-  get unknownSchedulers(): ReadonlySet<string> {
-    return this.#unknownSchedulers;
-  }
-
-  /** This kernel does not have these, as far as is known: Services that ask for one of them are projected to the proxier's own. */
-  lackSchedulers(names: ReadonlySet<string>): void {
-    const before = this.#unknownSchedulers;
-    this.#unknownSchedulers = names;
-    this.#model.touchWhere(({ tuning: { scheduler } = {} }) => {
-      return scheduler !== undefined && before.has(scheduler) !== names.has(scheduler);
-    });
   }
 
   /** Service ports that want a kernel object, the one it is made for first. Empty = nobody does (any more). */

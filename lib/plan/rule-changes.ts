@@ -1,9 +1,9 @@
 /** Saved rules against wanted ones → what iptables-restore has to be told. */
 import { outFilterChain, outFilterService } from './out-filter.ts';
-import type { RuleLine, RuleSet, RuleTable, ServiceRules, TableName } from './rule-set.ts';
+import type { RuleLine, RuleSet, RuleTable, ServiceRules } from './rule-set.ts';
 import type { ServiceId } from './state.ts';
 
-interface SavedTable {
+export interface SavedTable {
   /** Every chain of the table, built-in ones included, with its rules. */
   readonly chains: ReadonlyMap<string, readonly RuleLine[]>;
 }
@@ -58,19 +58,21 @@ function sameLines(a: readonly RuleLine[] | undefined, b: readonly RuleLine[]): 
   return a !== undefined && a.length === b.length && a.every((line, index) => line === b[index]);
 }
 
-function chainOf(rule: RuleLine): string {
+/** `-A KUBE-SERVICES …` → `KUBE-SERVICES`. */
+export function chainOf(rule: RuleLine): string {
   return rule.split(' ', 2)[1] ?? '';
 }
 
-function parseSaved(saved: string): ReadonlyMap<TableName, SavedTable> {
-  const tables = new Map<TableName, { chains: Map<string, RuleLine[]> }>();
+/** The tables of `iptables-save`'s output by name: `nat`, `filter`, `mangle`, … */
+export function parseSaved(saved: string): ReadonlyMap<string, SavedTable> {
+  const tables = new Map<string, { chains: Map<string, RuleLine[]> }>();
   let current: Map<string, RuleLine[]> | undefined;
   for (const raw of saved.split('\n')) {
     const line = raw.trim().replace(/^\[\d+:\d+\] /, '');
-    if (line === '*nat' || line === '*filter') {
+    if (line.startsWith('*')) {
       current = new Map();
-      tables.set(line === '*nat' ? 'nat' : 'filter', { chains: current });
-    } else if (line.startsWith('*') || line === 'COMMIT') {
+      tables.set(line.slice(1), { chains: current });
+    } else if (line === 'COMMIT') {
       current = undefined;
     } else if (line.startsWith(':')) {
       const name = line.slice(1).split(' ', 1)[0] ?? '';

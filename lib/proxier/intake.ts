@@ -1,6 +1,6 @@
 /** The sources of one run, the records they make, and what they say about themselves. */
 import { ProxierError } from '../errors.ts';
-import { RecordStore, type StoreSink } from '../kube/record-store.ts';
+import { RecordStore, type RecordStoreOptions, type StoreSink } from '../kube/record-store.ts';
 import type { ResourceKind, Source, SourceConnection, SourceProblem } from '../kube/source.ts';
 import type { SourceHealth } from './health.ts';
 
@@ -27,10 +27,10 @@ export class Intake {
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
-  constructor(sources: readonly Source[], nodeName: string) {
+  constructor(sources: readonly Source[], projection: Pick<RecordStoreOptions, 'nodeName' | 'scheduler' | 'hooks'>) {
     this.#sources = sources;
     this.store = new RecordStore({
-      nodeName,
+      ...projection,
       onChange: () => {
         for (const observer of this.#observers) observer.onChange();
       },

@@ -2,14 +2,15 @@
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import * as v from 'valibot';
-import { parseCidr } from '../address.ts';
+import { parseAddress, parseCidr } from '../address.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import type { KubeAuth } from '../kube/credentials.ts';
+import type { Hooks, SchedulerHook, WeightHook } from '../kube/hooks.ts';
 import type { Source } from '../kube/source.ts';
+import { nearestWord } from '../nearest-word.ts';
 import type { ReconcileInit } from '../reconcile/protocol.ts';
-import type { Logger } from '../types.ts';
+import type { IpAddress, Logger } from '../types.ts';
 import { silentLogger } from './logging.ts';
-import { nearestWord } from './nearest-word.ts';
 import { ORIGIN_KEYS } from './options.ts';
 
 /** Where the objects come from, as one value. */
@@ -23,8 +24,13 @@ export type Origin =
 export interface ResolvedOptions {
   readonly init: ReconcileInit;
   readonly origin: Origin;
+  /** They stay on this thread. */
+  readonly hooks: Hooks;
+  readonly watchNodes: 'own' | 'all';
   /** Absent = Services that name no proxy. */
   readonly serviceProxyName: string | undefined;
+  /** Absent = the Node's own. */
+  readonly bindAddress: IpAddress | undefined;
   readonly minSyncPeriodMs: number;
   readonly ignoreOtherProxiers: boolean;
   readonly logger: Logger;
@@ -50,6 +56,10 @@ function wholeNumber(min: number, max: number): v.GenericSchema<number> {
 
 function matching(pattern: RegExp, allowed: string): v.GenericSchema<string> {
   return v.pipe(v.string(allowed), v.regex(pattern, allowed));
+}
+
+function hook<Hook>(shape: string): v.GenericSchema<Hook> {
+  return v.custom<Hook>((value) => typeof value === 'function', `a function: ${shape}`);
 }
 
 /** The kernel's int. */
@@ -117,6 +127,17 @@ const schema = v.strictObject(
         v.string('the name of a Node'),
         v.transform((name) => name.trim().toLowerCase()),
         v.regex(/^[^\s/]{1,253}$/, 'the name of a Node'),
+      ),
+    ),
+    bindAddress: v.optional(
+      v.pipe(
+        v.string('an IP address'),
+        v.rawTransform(({ dataset, addIssue, NEVER }) => {
+          const parsed = parseAddress(dataset.value.trim());
+          if (parsed !== undefined) return parsed;
+          addIssue({ message: 'an IP address' });
+          return NEVER;
+        }),
       ),
     ),
     serviceProxyName: v.optional(matching(/^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$/, 'a label value')),
@@ -192,6 +213,9 @@ const schema = v.strictObject(
         'an object of conntrack settings',
       ),
     ),
+    watchNodes: v.optional(v.picklist(['own', 'all'], 'own or all'), 'own'),
+    weightFor: v.optional(hook<WeightHook>('(endpoint, context) => weight')),
+    schedulerFor: v.optional(hook<SchedulerHook>('(service) => scheduler')),
     logger: v.optional(
       v.custom<Logger>(
         (value) => hasFunctions(value, ['debug', 'info', 'warn', 'error']),
@@ -270,7 +294,13 @@ export function resolveOptions(options: unknown, environment: OptionsEnvironment
       ipvsTimeouts: parsed.ipvsTimeouts,
       ...(parsed.conntrack === undefined ? {} : { conntrack: parsed.conntrack }),
     },
+    hooks: {
+      ...(parsed.weightFor === undefined ? {} : { weightFor: parsed.weightFor }),
+      ...(parsed.schedulerFor === undefined ? {} : { schedulerFor: parsed.schedulerFor }),
+    },
+    watchNodes: parsed.watchNodes,
     serviceProxyName: serviceProxyNameOf(parsed),
+    bindAddress: parsed.bindAddress === '0.0.0.0' || parsed.bindAddress === '::' ? undefined : parsed.bindAddress,
     minSyncPeriodMs: parsed.minSyncPeriodMs,
     ignoreOtherProxiers: parsed.ignoreOtherProxiers,
     logger: parsed.logger,

@@ -1,5 +1,6 @@
 /** What an embedder may say about a Proxier. Validated by `options-schema.ts` in the constructor. */
 import type { KubeAuth } from '../kube/credentials.ts';
+import type { SchedulerHook, WeightHook } from '../kube/hooks.ts';
 import type { Source } from '../kube/source.ts';
 import type { ConntrackTuning } from '../reconcile/protocol.ts';
 import type { IpFamily, IpvsTimeouts, Logger } from '../types.ts';
@@ -25,6 +26,11 @@ export interface ProxierSettings {
    * endpoints are local. Default: the host name in lower case.
    */
   readonly nodeName?: string;
+  /**
+   * This node's primary address, in place of the one its Node object names: what `nodePortAddresses: 'primary'` and the test whether this node
+   * is in loadBalancerSourceRanges go by. Nothing is bound to it; the name is kube-proxy's. Default, and `0.0.0.0` and `::`: the Node's own.
+   */
+  readonly bindAddress?: string;
   /**
    * Serve only Services labelled `service.kubernetes.io/service-proxy-name` with this value. Default, and the empty string: only
    * Services without that label. Not with `source`, whose sources choose for themselves.
@@ -114,6 +120,20 @@ export interface ProxierSettings {
   readonly ipvsTimeouts?: Partial<IpvsTimeouts>;
   /** Connection tracking of the host, as kube-proxy sets it. Default: left alone. */
   readonly conntrack?: ConntrackTuning;
+  /**
+   * Which Nodes of a cluster are watched. `own` (default): that of this machine. `all`: what is said of other Nodes is known, too: external IPs
+   * that are another Node's address are refused, and endpoints get weights by the labels and zones of their Nodes. It costs about 2 kB a
+   * Node. Files and own sources deliver the Nodes they have, whatever is said here.
+   */
+  readonly watchNodes?: 'own' | 'all';
+  /**
+   * The weight of an endpoint, before what annotations say of it (docs/annotations.md). Called on this thread for each endpoint of an EndpointSlice
+   * when the slice, its Service, or the endpoint's Node changes. One that throws, or gives something else, is a warning, and the annotations count.
+   * With this hook, what it may look at is kept in memory: all Services, EndpointSlices and Nodes that are watched.
+   */
+  readonly weightFor?: WeightHook;
+  /** The scheduler of a Service, before what annotations and `scheduler` say. Called on this thread when a Service changes; faults are as with `weightFor`. */
+  readonly schedulerFor?: SchedulerHook;
   /** Takes log lines: `pino()` and `console` fit. Default: nothing is logged. */
   readonly logger?: Logger;
   /** Aborting it is the same as `stop()`. */

@@ -189,7 +189,9 @@ export class Proxier implements AsyncDisposable {
 
   #takeIntake(): Intake {
     if (this.#keptIntake !== undefined) return this.#keptIntake;
-    const intake = new Intake(this.#dependencies.makeSources(this.#options), this.#options.init.nodeName);
+    const { init, hooks } = this.#options;
+    const { nodeName, scheduler } = init;
+    const intake = new Intake(this.#dependencies.makeSources(this.#options), { nodeName, scheduler, hooks });
     if (this.#options.origin.kind === 'source') this.#keptIntake = intake;
     return intake;
   }

@@ -11,6 +11,7 @@ import type { DirtyObjects } from '../plan/dirty.ts';
 import type { Planner } from '../plan/planner.ts';
 import { boundSetOf, nodePortSets, type SetId, setIds, setName, tupleEntry } from '../plan/sets.ts';
 import { type KernelState, type ServiceId, type ServiceNode, type SetName, serviceFamily } from '../plan/state.ts';
+import { isBound } from '../plan/vip-binding.ts';
 import type { WantedEntry } from '../plan/wanted.ts';
 import type { IpFamily } from '../types.ts';
 import type { AppliedState } from './applied.ts';
@@ -108,8 +109,7 @@ export class LeftOvers {
 /** KUBE-IPVS-IPS lists the VIPs, however they are bound. */
 function isVip({ service }: ServiceNode, applied: KernelState): boolean {
   const { address } = service.key;
-  const isBound = applied.addresses.has(address) || applied.routes.has(address);
-  return isBound || applied.sets.get(boundSetOf(address))?.has(address) === true;
+  return isBound(applied, address) || applied.sets.get(boundSetOf(address))?.has(address) === true;
 }
 
 /** The entries in the kernel that speak of this virtual service. */

@@ -8,7 +8,7 @@ import type { IpFamily, SetRef } from '../types.ts';
 import { AppliedState } from './applied.ts';
 import type { ForeignServices } from './foreign.ts';
 import { type Observed, vipLink } from './observed.ts';
-import type { PlannedOperation, PlanResult, ReconcileInit } from './protocol.ts';
+import type { PlannedOperation, PlanResult, ReconcileEvent, ReconcileInit } from './protocol.ts';
 import { type StaticChanges, staticChanges } from './static-part.ts';
 
 export interface PlanInput {
@@ -23,9 +23,9 @@ export interface PlanInput {
   /** `iptables-save` text of a family. */
   readonly saved: ReadonlyMap<IpFamily, string>;
   readonly ruleOptions: RuleOptions;
-  readonly sysctls: PlanResult['sysctls'];
-  /** Warnings of the planner that nobody has been told yet. */
-  readonly warnings: readonly string[];
+  readonly settings: Pick<PlanResult, 'sysctls' | 'warnings'>;
+  /** What nobody has been told yet: the warnings among it are the plan's, too. */
+  readonly events: readonly ReconcileEvent[];
 }
 
 export function planResult(input: PlanInput): PlanResult {
@@ -44,8 +44,12 @@ export function planResult(input: PlanInput): PlanResult {
       const text = ruleChanges(saved, familyRules(family, input.ruleOptions, services));
       return text === undefined ? [] : [{ family, text }];
     }),
-    sysctls: input.sysctls,
-    warnings: [...input.warnings, ...warnings],
+    sysctls: input.settings.sysctls,
+    warnings: [
+      ...input.events.flatMap((event) => (event.kind === 'warning' ? [`${event.object}: ${event.message}`] : [])),
+      ...input.settings.warnings,
+      ...warnings,
+    ],
     explanations: planner.explain(),
   };
 }

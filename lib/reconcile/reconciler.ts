@@ -8,7 +8,6 @@ import type { Iptables } from '../kernel/iptables.ts';
 import type { KernelSession } from '../kernel/session.ts';
 import type { DirtyObjects } from '../plan/dirty.ts';
 import { Planner } from '../plan/planner.ts';
-import { awaitsNode, type RuleOptions } from '../plan/rules.ts';
 import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
 import type { IpFamily } from '../types.ts';
@@ -33,7 +32,8 @@ import type {
   SyncReport,
 } from './protocol.ts';
 import { RetryQueue } from './retry-queue.ts';
-import { RulesLane, type RulesSource } from './rules-lane.ts';
+import { RuleInputs } from './rule-inputs.ts';
+import { RulesLane } from './rules-lane.ts';
 import { Settings } from './settings.ts';
 import { StandingWarnings } from './standing-warnings.ts';
 import { checkLink, checkScheduler, hasScheduler, linkError } from './static-part.ts';
@@ -63,6 +63,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #retries: RetryQueue;
   readonly #drains: Drains;
   readonly #conntrack: ConntrackLane;
+  readonly #ruleInputs: RuleInputs;
   readonly #rules: RulesLane;
   readonly #dirty = new DirtyQueue();
   #session: KernelSession | undefined;
@@ -75,9 +76,6 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #warnings = new StandingWarnings();
   /** Ends the programs that run for us when we are closed. */
   readonly #closing = new AbortController();
-  /** The Node's, as last known: a Node that goes for a moment, or comes back without, still has its pods. */
-  #podCIDRs: readonly string[] | undefined;
-  #ruleOptionsRevision = 0;
   #revision = 0;
   #allSynced = false;
   #inSnapshot = false;
@@ -98,7 +96,8 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#drains = new Drains(this.#planner, this.#applied, init);
     const { untouchable } = this.#foreign;
     this.#conntrack = new ConntrackLane({ desired: this.#planner.desired, applied: this.#applied, untouchable });
-    this.#rules = new RulesLane(init.families, this.#rulesSource(), effects.random);
+    this.#ruleInputs = new RuleInputs(init, this.#planner, this.#applied, () => this.#complete);
+    this.#rules = new RulesLane(init.families, this.#ruleInputs, effects.random);
   }
 
   async handle(request: ReconcileRequest): Promise<ReconcileReply> {
@@ -230,7 +229,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       this.#completing = false;
       if (this.#inSnapshot || this.#closing.signal.aborted) return undefined;
     }
-    this.#warnOfNode();
+    this.#events.push(...this.#warnings.update('node', this.#ruleInputs.warnings()));
     if (nowMs - running.readMs > freshMs && !this.#read(running, nowMs, tally)) return this.#report('full', tally);
     this.#complete = true;
     this.#dirty.add('all');
@@ -339,21 +338,13 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#write(running, nowMs, tally);
   }
 
-  #warnOfNode(): void {
-    const { nodeName } = this.#init;
-    const message =
-      "detectLocal NodeCIDR: the Node is not known, and so are its pod CIDRs; the rule that source-translates traffic to cluster IPs stays as it is, or is written as without detection where there is none, until the Node comes. Is nodeName the Node's name?";
-    const warnings = awaitsNode(this.#ruleOptions()) ? [[`node ${nodeName}`, message] as const] : [];
-    this.#events.push(...this.#warnings.update('node', new Map(warnings)));
-  }
-
   #pass(kind: SyncReport['kind'], running: Running, nowMs: number, tally: Tally): SyncReport {
     this.#write(running, nowMs, tally);
     return this.#report(kind, tally);
   }
 
   #write(running: Running, nowMs: number, tally: Tally): void {
-    const options = { mayRemove: this.#allSynced, closed: this.#rules.unproven, unruled: this.#rules.missing, nowMs };
+    const options = { mayRemove: this.#allSynced, closed: this.#rules.unproven, nowMs };
     let released: readonly DirtyObjects[];
     do {
       const scope = this.#dirty.take();
@@ -363,6 +354,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         ...options,
         tally,
         events: this.#events,
+        unruled: this.#rules.missing,
         broken: this.#statics.broken,
         nowMicros: () => this.#effects.nowMicros(),
         lackSchedulers: (names) => {
@@ -394,11 +386,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #projected(): DirtyObjects {
-    const podCIDRs = this.#planner.self?.podCIDRs;
-    const before = this.#podCIDRs;
-    if (podCIDRs !== undefined && podCIDRs.length > 0) this.#podCIDRs = podCIDRs;
-    else this.#podCIDRs ??= podCIDRs;
-    if (before?.join() !== this.#podCIDRs?.join()) this.#ruleOptionsRevision += 1;
+    this.#ruleInputs.followNode();
     const changed = this.#planner.project();
     this.#rules.follow();
     this.#conntrack.note(changed.services);
@@ -420,7 +408,6 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     } else if (this.#nodeAddresses === undefined) {
       this.#know(this.#effects.interfaceAddresses().filter((address) => families.includes(familyOf(address))));
     }
-    const settings = this.#settings.plan(against);
     return planResult({
       against,
       init: this.#init,
@@ -430,38 +417,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       written: this.#applied,
       mayRemove: this.#allSynced,
       saved,
-      ruleOptions: this.#ruleOptions(),
-      sysctls: settings.sysctls,
-      warnings: [
-        ...this.#events.flatMap((event) => (event.kind === 'warning' ? [`${event.object}: ${event.message}`] : [])),
-        ...settings.warnings,
-      ],
+      ruleOptions: this.#ruleInputs.options,
+      settings: this.#settings.plan(against),
+      events: this.#events,
     });
-  }
-
-  #ruleOptions(): RuleOptions {
-    const { masqueradeAll, masqueradeBit, detectLocal } = this.#init;
-    return { masqueradeAll, masqueradeBit, detectLocal, randomFully: true, podCIDRs: this.#podCIDRs };
-  }
-
-  #rulesSource(): RulesSource {
-    const revision = (): number => this.#planner.rules.revision + this.#ruleOptionsRevision;
-    const options = (): RuleOptions => this.#ruleOptions();
-    const isComplete = (): boolean => this.#complete;
-    return {
-      get revision() {
-        return revision();
-      },
-      get options() {
-        return options();
-      },
-      get isComplete() {
-        return isComplete();
-      },
-      wanted: this.#planner.rules,
-      isThere: (service) => this.#applied.services.has(service),
-      isWanted: (service) => this.#planner.desired.services.has(service),
-    };
   }
 
   #openSession(): KernelSession {

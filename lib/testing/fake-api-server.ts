@@ -7,6 +7,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { ResourceKind } from '../kube/source.ts';
+import { Conditions } from './conditions.ts';
 
 export interface FakeApiServerOptions {
   /** PEM texts; absent = plain HTTP. `clientCa`: client certificates signed by it are demanded. */
@@ -74,7 +75,7 @@ export class FakeApiServer {
   readonly #objects = new Map<ResourceKind, Map<string, StoredObject>>(RESOURCES.map(({ kind }) => [kind, new Map()]));
   readonly #sockets = new Set<Socket>();
   readonly #watchers = new Set<Watcher>();
-  readonly #waiting = new Set<() => void>();
+  readonly #conditions = new Conditions('the fake API server');
   readonly #failures: Failure[] = [];
   #history: WatchEvent[] = [];
   #version = 100;
@@ -202,23 +203,7 @@ export class FakeApiServer {
 
   /** Resolves as soon as the condition holds; it is looked at after every request, event and connection. Rejects after the deadline. */
   until(condition: () => boolean, what: string, deadlineMs: number = 10_000): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const check = (): void => {
-        if (!condition()) return;
-        finish();
-        resolve();
-      };
-      const finish = (): void => {
-        clearTimeout(timer);
-        this.#waiting.delete(check);
-      };
-      const timer = setTimeout(() => {
-        finish();
-        reject(new Error(`the fake API server waited ${deadlineMs} ms in vain for: ${what}`));
-      }, deadlineMs);
-      this.#waiting.add(check);
-      check();
-    });
+    return this.#conditions.until(condition, what, deadlineMs);
   }
 
   /** Stops listening and breaks every connection; objects stay. */
@@ -252,9 +237,9 @@ export class FakeApiServer {
       socket.on('error', () => undefined);
       socket.once('close', () => {
         this.#sockets.delete(socket);
-        this.#changed();
+        this.#conditions.changed();
       });
-      this.#changed();
+      this.#conditions.changed();
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -282,7 +267,7 @@ export class FakeApiServer {
       } else if (watch) this.#watch(resource.kind, query, response);
       else this.#list(resource, query, response);
     }
-    this.#changed();
+    this.#conditions.changed();
   }
 
   #takeFailure(kind: ResourceKind, watch: boolean): Failure | undefined {
@@ -352,7 +337,7 @@ export class FakeApiServer {
   #forget(watcher: Watcher): void {
     clearTimeout(watcher.timer);
     this.#watchers.delete(watcher);
-    this.#changed();
+    this.#conditions.changed();
   }
 
   #emit(event: WatchEvent): void {
@@ -362,10 +347,6 @@ export class FakeApiServer {
 
   #stored(kind: ResourceKind): Map<string, StoredObject> {
     return this.#objects.get(kind) ?? new Map<string, StoredObject>();
-  }
-
-  #changed(): void {
-    for (const check of [...this.#waiting]) check();
   }
 }
 

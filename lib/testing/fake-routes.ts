@@ -147,8 +147,7 @@ function addRoute(tables: FakeRoutes, route: LocalRoute): Refusal {
   const { source } = route;
   if (familyOf(route.address) === 'IPv6') {
     if (!link.up) return 'ENETDOWN';
-    if (source !== undefined && ![...tables.addresses.values()].some(({ address }) => address === source))
-      return 'EINVAL';
+    if (source !== undefined && !mayBeSource(tables, source, link.name)) return 'EINVAL';
     // The same to the kernel, whoever's it is: next hops are compared, and nothing else.
     if (routesTo(tables, route, link.name).length > 0) return 'EEXIST';
   } else {
@@ -160,6 +159,13 @@ function addRoute(tables: FakeRoutes, route: LocalRoute): Refusal {
   }
   tables.localRoutes.set(routeKey({ ...route, link: link.name }), { ...route, link: link.name, linkIndex: link.index });
   return undefined;
+}
+
+/** Addresses of a wide scope are those of the host, the others those of their link (ipv6_chk_addr). */
+function mayBeSource({ addresses }: FakeRoutes, source: IpAddress, link: string): boolean {
+  return [...addresses.values()].some(
+    (one) => one.address === source && (one.link === link || one.scope === 'global' || one.scope === 'site'),
+  );
 }
 
 function removeRoute(tables: FakeRoutes, route: LocalRoute): Refusal {

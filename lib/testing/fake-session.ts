@@ -1,7 +1,7 @@
 /** A session with the fake kernel. Its batches run as with the addon (`kernel/batch-run.ts`): only what answers the messages is another. */
 import { ProxierError } from '../errors.ts';
 import { Batch } from '../kernel/batch.ts';
-import { BatchRun, type SetReads } from '../kernel/batch-run.ts';
+import { type BatchReads, BatchRun } from '../kernel/batch-run.ts';
 import { decodeOperation } from '../kernel/decode.ts';
 import {
   type RemoveConnectionsOptions,
@@ -53,9 +53,10 @@ export class FakeSession implements KernelSession {
     this.#check();
     const stats = new Int32Array(3);
     let slow = 0;
-    const reads: SetReads = {
+    const reads: BatchReads = {
       sets: () => slices(this.#sets()),
       entries: (name) => slices(this.#entries(name)),
+      localRoutes: () => slices(allLocalRoutes(this.#tables)),
     };
     const run = new BatchRun(
       batch,

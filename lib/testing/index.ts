@@ -1,6 +1,7 @@
 /** `ipvs-proxier/testing`: a kernel and an API server in memory, for embedders' own tests. Re-exports only. */
 export type { Clock } from '../proxier/clock.ts';
 export { FakeApiServer } from './fake-api-server.ts';
+export { fakeCleanup } from './fake-cleanup.ts';
 export type { ErrnoName } from './fake-errors.ts';
 export { FakeIptables } from './fake-iptables.ts';
 export type { FakeService } from './fake-ipvs.ts';

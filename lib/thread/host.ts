@@ -20,8 +20,10 @@ export interface Host<Request, Reply> {
    * Runs one request. Requests reach the handler in the order of the calls; the synchronous part of a handler is never interrupted
    * by another request. Rejects with what the handler threw (class and code restored), with ERR_WORKER when the worker died
    * or was replaced meanwhile (the request may or may not have run), with ERR_CLOSED after `close`.
+   *
+   * @param transfer Buffers within the request that change hands instead of being copied: they are empty here afterwards.
    */
-  call(request: Request): Promise<Reply>;
+  call(request: Request, transfer?: readonly ArrayBuffer[]): Promise<Reply>;
   /** Rises by one each time the handler's state was lost and a new one made. Starts at 1. */
   readonly epoch: number;
   /** Lets the running requests end, closes the handler (each bounded by `closeTimeoutMs`), ends the worker. Idempotent. */

@@ -57,9 +57,10 @@ class LocalHost<Init, Request, Reply> implements InlineHost<Request, Reply> {
     }
   }
 
-  call(request: Request): Promise<Reply> {
+  call(request: Request, transfer: readonly ArrayBuffer[] = []): Promise<Reply> {
     if (this.#closing !== undefined) return Promise.reject(closedError());
-    const { promise, reject } = withReject<Reply>((fail) => Promise.race([this.#call(structuredClone(request)), fail]));
+    const there = structuredClone(request, { transfer: [...transfer] });
+    const { promise, reject } = withReject<Reply>((fail) => Promise.race([this.#call(there), fail]));
     this.#inFlight.set(promise, reject);
     const settled = (): void => {
       this.#inFlight.delete(promise);

@@ -1,4 +1,5 @@
 /** A stateful handler on a worker thread: a piscina pool of exactly one, because two workers would be two states. */
+import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { fromErrorRecord, ProxierError } from '../errors.ts';
 import type { Host, HostOptions } from './host.ts';
@@ -46,7 +47,8 @@ class PiscinaHost<Init, Request, Reply> implements Host<Request, Reply> {
     this.#init = init;
     this.#options = options;
     this.#pool = new Piscina({
-      filename: new URL('./worker.js', import.meta.url).href,
+      // A path: of a URL piscina makes one for every task.
+      filename: fileURLToPath(new URL('./worker.js', import.meta.url)),
       name: 'runTask',
       minThreads: 1,
       maxThreads: 1,
@@ -82,9 +84,9 @@ class PiscinaHost<Init, Request, Reply> implements Host<Request, Reply> {
     }
   }
 
-  call(request: Request): Promise<Reply> {
+  call(request: Request, transfer: readonly ArrayBuffer[] = []): Promise<Reply> {
     if (this.#closing !== undefined) return Promise.reject(closedError());
-    const call = this.#call(request);
+    const call = this.#call(request, transfer);
     this.#inFlight.add(call);
     const settled = (): void => {
       this.#inFlight.delete(call);
@@ -93,9 +95,9 @@ class PiscinaHost<Init, Request, Reply> implements Host<Request, Reply> {
     return call;
   }
 
-  async #call(request: Request): Promise<Reply> {
+  async #call(request: Request, transfer: readonly ArrayBuffer[]): Promise<Reply> {
     const epoch = await this.open();
-    const answer = await this.#run({ kind: 'call', epoch, request });
+    const answer = await this.#run({ kind: 'call', epoch, request }, transfer);
     switch (answer.kind) {
       case 'reply':
         return answer.reply;
@@ -106,10 +108,12 @@ class PiscinaHost<Init, Request, Reply> implements Host<Request, Reply> {
     }
   }
 
-  async #run(task: WorkerTask<Init, Request>): Promise<WorkerAnswer<Reply>> {
+  async #run(task: WorkerTask<Init, Request>, transfer: readonly ArrayBuffer[] = []): Promise<WorkerAnswer<Reply>> {
     try {
       // Never with a signal: aborting a running task terminates the worker and with it the state.
-      return await this.#pool.run(task);
+      return await (transfer.length === 0
+        ? this.#pool.run(task)
+        : this.#pool.run(task, { transferList: [...transfer] }));
     } catch (cause) {
       if (this.#closing !== undefined) throw closedError();
       const reason = cause instanceof Error ? cause.message : String(cause);

@@ -1,6 +1,11 @@
 // The Node-API face of native/session: arguments are checked, errors are numbers, and nothing is
 // thrown but for wrong arguments. One instance per environment (main thread, each worker); no state
 // outside of it.
+//
+// A worker can be terminated at any time. From then on nothing can be made or changed on the
+// JavaScript side: what Node-API is asked for comes back empty, and no exception is pending either
+// (NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS). To go on with something empty ends the process, so
+// every object, array and string made here is looked at before it is used.
 #include <napi.h>
 
 #include <chrono>
@@ -44,6 +49,20 @@ std::span<int32_t> Numbers(const Napi::Value& value) {
 Napi::Value WrongArguments(Napi::Env env, const char* expected) {
   Napi::TypeError::New(env, expected).ThrowAsJavaScriptException();
   return env.Undefined();
+}
+
+// [index, text, ...]
+Napi::Value Texts(Napi::Env env, const std::vector<netlink::OperationText>& texts) {
+  const Napi::Array array = Napi::Array::New(env);
+  if (array.IsEmpty()) return env.Undefined();
+  uint32_t at = 0;
+  for (const netlink::OperationText& text : texts) {
+    const Napi::Number index = Napi::Number::New(env, text.operation);
+    const Napi::String words = Napi::String::New(env, text.text);
+    if (index.IsEmpty() || words.IsEmpty() || !array.Set(at++, index) || !array.Set(at++, words))
+      return env.Undefined();
+  }
+  return array;
 }
 
 }  // namespace
@@ -95,11 +114,13 @@ class SessionWrap : public Napi::ObjectWrap<SessionWrap> {
          InstanceMethod<&SessionWrap::Close>("close")});
   }
 
+  // Never throws, and makes a closed session of wrong arguments: an object whose constructor has
+  // thrown is deleted by node-addon-api at once, and, when a worker is being terminated and its
+  // JavaScript side can be told no more, once again with that side.
   explicit SessionWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionWrap>(info) {
-    if (info.Length() != 1 || !info[0].IsNumber()) {
-      WrongArguments(info.Env(), "new Session(timeoutMs: number)");
-      return;
-    }
+    // Empty: the worker is being terminated, nothing is tied to this object, and so nobody will
+    // ever delete it.
+    if (IsEmpty() || info.Length() != 1 || !info[0].IsNumber()) return;
     const int timeout_ms = info[0].As<Napi::Number>().Int32Value();
     session_ = std::make_unique<Session>(
         [timeout_ms](int protocol) { return netlink::Socket::Open(protocol, timeout_ms); },
@@ -118,7 +139,8 @@ class SessionWrap : public Napi::ObjectWrap<SessionWrap> {
     const size_t length = info[1].As<Napi::Number>().Uint32Value();
     const std::span<int32_t> stats = Numbers(info[3]);
     if (session_ == nullptr || length > bytes.size() || stats.size() < 3) {
-      return WrongArguments(env, "an open session, a length within the records, and three stats");
+      return WrongArguments(
+          env, "an open session of new Session(timeoutMs), a length within the records, three stats");
     }
     RunReport report;
     const auto start = std::chrono::steady_clock::now();
@@ -129,13 +151,7 @@ class SessionWrap : public Napi::ObjectWrap<SessionWrap> {
     stats[2] =
         static_cast<int32_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count());
     if (report.texts.empty()) return env.Undefined();
-    Napi::Array texts = Napi::Array::New(env);
-    uint32_t at = 0;
-    for (const netlink::OperationText& text : report.texts) {
-      texts.Set(at++, Napi::Number::New(env, text.operation));
-      texts.Set(at++, Napi::String::New(env, text.text));
-    }
-    return texts;
+    return Texts(env, report.texts);
   }
 
   Napi::Value OpenDump(const Napi::CallbackInfo& info);
@@ -149,8 +165,10 @@ class Addon : public Napi::Addon<Addon> {
  public:
   Addon(Napi::Env env, Napi::Object exports) {
     const Napi::Function dump = DumpWrap::Define(env);
+    const Napi::Function session = SessionWrap::Define(env);
+    if (dump.IsEmpty() || session.IsEmpty()) return;
     dump_ = Napi::Persistent(dump);
-    DefineAddon(exports, {InstanceValue("Session", SessionWrap::Define(env), napi_enumerable),
+    DefineAddon(exports, {InstanceValue("Session", session, napi_enumerable),
                           InstanceMethod<&Addon::EnterNamespace>("enterNetns", napi_enumerable)});
   }
 
@@ -184,13 +202,14 @@ Napi::Value SessionWrap::OpenDump(const Napi::CallbackInfo& info) {
   const size_t length = info[2].As<Napi::Number>().Uint32Value();
   if (session_ == nullptr || kind < static_cast<uint32_t>(DumpKind::kServices) ||
       kind > kLastDumpKind || length > argument.size()) {
-    return WrongArguments(env, "an open session, a kind of dump, and a length within the argument");
+    return WrongArguments(
+        env,
+        "an open session of new Session(timeoutMs), a kind of dump, a length within the argument");
   }
   OpenedDump opened = session_->OpenDump(static_cast<DumpKind>(kind), argument.first(length));
   if (opened.dump == nullptr) return Napi::Number::New(env, DumpCode(opened.error));
   // An audit reads ten thousand dumps; one object serves them all.
   const Napi::Object object = info[3].IsUndefined() ? addon->NewDump() : info[3].As<Napi::Object>();
-  // In a worker that is being terminated no object is made, and no exception is pending either.
   if (object.IsEmpty() || env.IsExceptionPending()) return env.Undefined();
   DumpWrap* wrap = DumpWrap::Unwrap(object);
   if (wrap == nullptr) return env.Undefined();

@@ -18,6 +18,28 @@ constexpr size_t kPartDestinations = 64;
 constexpr int kDestinationReadings = 4;
 constexpr size_t kFlagsOffset = kHeaderBytes + kKeyBytes;
 constexpr uint8_t kPersistent = 1;
+// A pool keeps what a table of some 50,000 destinations takes.
+constexpr size_t kKeptBytes = 4 << 20;
+
+// The record of a destination of which the text says everything: 0x81 of lib/kernel/wire.ts.
+struct PlainRecord {
+  uint16_t length;
+  uint8_t opcode;
+  uint8_t flags;
+  uint8_t family;
+  uint8_t forward;
+  uint16_t port;
+  uint32_t weight;
+  uint32_t upper;
+  uint32_t lower;
+  uint8_t address[kAddressBytes];
+  uint32_t tunnel;
+  uint32_t active;
+  uint32_t inactive;
+  uint32_t persistent;
+};
+constexpr size_t kPlainBytes = sizeof(PlainRecord);
+static_assert(kPlainBytes == 52);
 
 uint16_t RecordLength(std::span<const uint8_t> records, size_t at) {
   uint16_t length = 0;
@@ -64,118 +86,189 @@ int32_t Readback::Read(DumpKind kind, std::span<const uint8_t> key,
   }
 }
 
-int32_t Readback::List(Listing& listing) const {
-  std::vector<uint8_t> records;
-  const int32_t error =
-      Read(statistics_ ? DumpKind::kServicesWithStatistics : DumpKind::kServices, {}, records);
-  if (error != 0) return error;
-  for (size_t at = 0; at < records.size(); at += RecordLength(records, at)) {
-    const auto service = std::span(records).subspan(at, RecordLength(records, at));
-    listing[KeyOf(service)].assign(service.begin(), service.end());
-  }
-  return 0;
+void Listing::Clear() {
+  records_.clear();
+  services_.clear();
 }
 
-bool Readback::TableAgrees(const Listing& listing) const {
+void Listing::Index() {
+  services_.clear();
+  for (size_t at = 0; at < records_.size(); at += RecordLength(records_, at)) {
+    const uint16_t length = RecordLength(records_, at);
+    services_.push_back(
+        {KeyOf(std::span(records_).subspan(at, length)), static_cast<uint32_t>(at), length});
+  }
+  std::sort(services_.begin(), services_.end(), [](const Service& a, const Service& b) {
+    return a.key != b.key ? a.key < b.key : a.at > b.at;
+  });
+  const auto same = [](const Service& a, const Service& b) { return a.key == b.key; };
+  services_.erase(std::unique(services_.begin(), services_.end(), same), services_.end());
+}
+
+bool Listing::Contains(const ServiceKey& key) const {
+  const auto found = std::lower_bound(
+      services_.begin(), services_.end(), key,
+      [](const Service& service, const ServiceKey& wanted) { return service.key < wanted; });
+  return found != services_.end() && found->key == key;
+}
+
+bool Listing::SameKeys(const Listing& other) const {
+  return std::equal(services_.begin(), services_.end(), other.services_.begin(),
+                    other.services_.end(),
+                    [](const Service& a, const Service& b) { return a.key == b.key; });
+}
+
+void ReadbackMemory::Clear() {
+  table.Clear();
+  table_index.clear();
+  listing.Clear();
+  pending.clear();
+}
+
+size_t ReadbackMemory::bytes() const {
+  return table.bytes() + table_index.capacity() * sizeof table_index[0] + listing.bytes() +
+         pending.capacity();
+}
+
+std::unique_ptr<ReadbackMemory> ReadbackPool::Take() {
+  return idle_ == nullptr ? std::make_unique<ReadbackMemory>() : std::move(idle_);
+}
+
+void ReadbackPool::Give(std::unique_ptr<ReadbackMemory> memory) {
+  if (memory->bytes() > kKeptBytes) return;
+  memory->Clear();
+  idle_ = std::move(memory);
+}
+
+int32_t Readback::List(Listing& listing) const {
+  const DumpKind kind = statistics_ ? DumpKind::kServicesWithStatistics : DumpKind::kServices;
+  const int32_t error = Read(kind, {}, listing.records());
+  if (error == 0) listing.Index();
+  return error;
+}
+
+void Readback::IndexTable() {
+  const std::vector<TableService>& services = memory_->table.services();
+  auto& index = memory_->table_index;
+  for (uint32_t i = 0; i < services.size(); i++) {
+    if (!IsMark(services[i].key)) index.emplace_back(services[i].key, i);
+  }
+  // Of a service that came twice the later one counts.
+  std::sort(index.begin(), index.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first < b.first : a.second > b.second;
+  });
+  const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
+  index.erase(std::unique(index.begin(), index.end(), same), index.end());
+}
+
+const TableService* Readback::InTable(const ServiceKey& key) const {
+  const auto& index = memory_->table_index;
+  const auto found = std::lower_bound(
+      index.begin(), index.end(), key,
+      [](const auto& entry, const ServiceKey& wanted) { return entry.first < wanted; });
+  if (found == index.end() || found->first != key) return nullptr;
+  return &memory_->table.services()[found->second];
+}
+
+bool Readback::TableAgrees() const {
   // The text does not tell an IPv4 service from an IPv6 one of the same mark: those are counted.
-  std::multiset<ServiceKey> marks;
-  size_t others = 0;
-  for (const auto& [key, service] : listing) {
-    if (IsMark(key)) {
-      ServiceKey mark = key;
-      mark[0] = 0;
-      marks.insert(mark);
+  std::vector<ServiceKey> marks;
+  const auto& index = memory_->table_index;
+  auto other = index.begin();
+  for (const Listing::Service& service : memory_->listing.services()) {
+    if (IsMark(service.key)) {
+      marks.push_back(service.key);
+      marks.back()[0] = 0;
     } else {
-      if (!table_index_.contains(key)) return false;
-      others++;
+      if (other == index.end() || other->first != service.key) return false;
+      ++other;
     }
   }
-  std::multiset<ServiceKey> table_marks;
-  for (const TableService& service : table_.services()) {
-    if (IsMark(service.key)) table_marks.insert(service.key);
+  std::vector<ServiceKey> table_marks;
+  for (const TableService& service : memory_->table.services()) {
+    if (IsMark(service.key)) table_marks.push_back(service.key);
   }
-  return others == table_index_.size() && marks == table_marks;
+  std::sort(marks.begin(), marks.end());
+  std::sort(table_marks.begin(), table_marks.end());
+  return other == index.end() && marks == table_marks;
 }
 
 int32_t Readback::Start() {
-  int32_t error = List(listing_);
+  Listing& listing = memory_->listing;
+  int32_t error = List(listing);
   if (error != 0) return error;
   bool agreed = false;
-  if (text_ && text_([this](std::span<const char> piece) { table_.Feed(piece); })) {
-    for (size_t i = 0; i < table_.services().size(); i++) {
-      const ServiceKey& key = table_.services()[i].key;
-      if (!IsMark(key)) table_index_[key] = i;
-    }
-    agreed = TableAgrees(listing_);
+  if (text_ && text_([this](std::span<const char> piece) { memory_->table.Feed(piece); })) {
+    IndexTable();
+    agreed = TableAgrees();
   }
-  Listing seen;
+  if (agreed) return 0;
+  Seen seen;
   for (int round = 1; !agreed && round < kListings; round++) {
     Listing next;
     error = List(next);
     if (error != 0) return error;
-    agreed = next.size() == listing_.size() &&
-             std::equal(next.begin(), next.end(), listing_.begin(),
-                        [](const auto& a, const auto& b) { return a.first == b.first; });
-    seen.merge(std::exchange(listing_, std::move(next)));
-  }
-  if (!agreed) {
-    for (const auto& [key, index] : table_index_) {
-      std::vector<uint8_t> id(kHeaderBytes, 0);
-      id.insert(id.end(), key.begin(), key.end());
-      seen.emplace(key, std::move(id));
+    agreed = next.SameKeys(listing);
+    for (const Listing::Service& service : listing.services()) {
+      const auto record = listing.Record(service);
+      seen.try_emplace(service.key, record.begin(), record.end());
     }
-    error = AskForEach(seen);
-    if (error != 0) return error;
+    listing = std::move(next);
   }
-  at_ = listing_.cbegin();
-  return 0;
+  if (agreed) return 0;
+  for (const auto& [key, index] : memory_->table_index) {
+    std::vector<uint8_t> id(kHeaderBytes, 0);
+    id.insert(id.end(), key.begin(), key.end());
+    seen.emplace(key, std::move(id));
+  }
+  return AskForEach(seen);
 }
 
-int32_t Readback::AskForEach(const Listing& seen) {
+int32_t Readback::AskForEach(const Seen& seen) {
+  Listing& listing = memory_->listing;
   for (const auto& [key, service] : seen) {
-    if (listing_.contains(key)) continue;
-    std::vector<uint8_t> found;
-    const int32_t error = Read(
-        statistics_ ? DumpKind::kServiceWithStatistics : DumpKind::kService, service, found);
-    if (error == ESRCH) continue;
-    if (error != 0) return error;
-    if (!found.empty()) listing_[key] = std::move(found);
+    if (listing.Contains(key)) continue;
+    const int32_t error = Read(statistics_ ? DumpKind::kServiceWithStatistics : DumpKind::kService,
+                               service, listing.records());
+    if (error != 0 && error != ESRCH) return error;
   }
+  listing.Index();
   return 0;
 }
 
 int32_t Readback::Next(std::vector<uint8_t>& out) {
-  if (pending_at_ == pending_.size()) {
-    pending_.clear();
+  std::vector<uint8_t>& pending = memory_->pending;
+  const std::vector<Listing::Service>& services = memory_->listing.services();
+  if (pending_at_ == pending.size()) {
+    pending.clear();
     pending_at_ = 0;
-    while (at_ != listing_.cend() && pending_.size() < kSliceBytes) {
-      const int32_t error = Append(at_->first, at_->second);
+    while (at_ < services.size() && pending.size() < kSliceBytes) {
+      const int32_t error = Append(services[at_++]);
       if (error != 0) {
-        at_ = listing_.cend();
-        pending_.clear();
+        at_ = services.size();
+        pending.clear();
         return error;
       }
-      ++at_;
     }
   }
   size_t end = pending_at_;
-  while (end < pending_.size() && end - pending_at_ < kSliceBytes) {
-    end += RecordLength(pending_, end);
+  if (pending.size() - pending_at_ <= kSliceBytes) end = pending.size();
+  while (end < pending.size() && end - pending_at_ < kSliceBytes) {
+    end += RecordLength(pending, end);
   }
-  const auto slice = std::span(pending_).subspan(pending_at_, end - pending_at_);
+  const auto slice = std::span(pending).subspan(pending_at_, end - pending_at_);
   out.insert(out.end(), slice.begin(), slice.end());
   pending_at_ = end;
   return 0;
 }
 
-int32_t Readback::Append(const ServiceKey& key, std::span<const uint8_t> service) {
-  pending_.insert(pending_.end(), service.begin(), service.end());
-  const auto found = table_index_.find(key);
-  const bool persistent = (service[kFlagsOffset] & kPersistent) != 0;
-  if (found == table_index_.end() || persistent || !table_.services()[found->second].plain) {
-    return AppendByNetlink(service);
-  }
-  AppendFromTable(table_.services()[found->second]);
+int32_t Readback::Append(const Listing::Service& service) {
+  const auto record = memory_->listing.Record(service);
+  memory_->pending.insert(memory_->pending.end(), record.begin(), record.end());
+  const TableService* const found = InTable(service.key);
+  const bool persistent = (record[kFlagsOffset] & kPersistent) != 0;
+  if (found == nullptr || persistent || !found->plain) return AppendByNetlink(record);
+  AppendFromTable(*found);
   return 0;
 }
 
@@ -196,28 +289,29 @@ int32_t Readback::AppendByNetlink(std::span<const uint8_t> service) {
              DestinationKeys(again) == DestinationKeys(records);
     records = std::move(again);
   }
-  pending_.insert(pending_.end(), records.begin(), records.end());
+  memory_->pending.insert(memory_->pending.end(), records.begin(), records.end());
   return 0;
 }
 
 void Readback::AppendFromTable(const TableService& service) {
   const auto destinations =
-      std::span(table_.destinations()).subspan(service.first, service.count);
-  RecordWriter writer(pending_);
+      std::span(memory_->table.destinations()).subspan(service.first, service.count);
+  std::vector<uint8_t>& pending = memory_->pending;
+  size_t at = pending.size();
+  // Thresholds, tunnel and persistent connections stay zero.
+  pending.resize(at + destinations.size() * kPlainBytes);
   for (const TableDestination& destination : destinations) {
-    writer.Begin(Opcode::kDestinationState);
-    writer.U8(destination.family);
-    writer.U8(0);
-    writer.U16(destination.port);
-    writer.U32(destination.weight);
-    writer.U32(0);
-    writer.U32(0);
-    writer.Address(destination.address);
-    writer.U32(0);
-    writer.U32(destination.active);
-    writer.U32(destination.inactive);
-    writer.U32(0);
-    writer.End();
+    PlainRecord record{};
+    record.length = LittleEndian(static_cast<uint16_t>(kPlainBytes));
+    record.opcode = static_cast<uint8_t>(Opcode::kDestinationState);
+    record.family = destination.family;
+    record.port = LittleEndian(destination.port);
+    record.weight = LittleEndian(destination.weight);
+    std::memcpy(record.address, destination.address.data(), sizeof record.address);
+    record.active = LittleEndian(destination.active);
+    record.inactive = LittleEndian(destination.inactive);
+    std::memcpy(pending.data() + at, &record, sizeof record);
+    at += sizeof record;
   }
 }
 

@@ -50,6 +50,13 @@ struct TableService {
 class TableParser {
  public:
   void Feed(std::span<const char> piece);
+  // As new, but for the memory.
+  void Clear();
+  // Held, used or not.
+  [[nodiscard]] size_t bytes() const {
+    return services_.capacity() * sizeof(TableService) +
+           destinations_.capacity() * sizeof(TableDestination);
+  }
   // A last line without its end is no line.
   [[nodiscard]] const std::vector<TableService>& services() const { return services_; }
   [[nodiscard]] const std::vector<TableDestination>& destinations() const { return destinations_; }

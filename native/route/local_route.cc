@@ -68,7 +68,8 @@ uint16_t LocalRouteType(Opcode opcode) {
 }
 
 // Appended, so that it stands beside the route that an address of the same prefix has brought, and
-// is ours alone to remove. EEXIST is then exactly this route.
+// is ours alone to remove. EEXIST is then exactly this route in IPv4; in IPv6, where next hops are
+// compared and nothing else, it can be another owner's (lib/kernel/route-policy.ts asks whose).
 uint16_t LocalRouteFlags(Opcode opcode) {
   return opcode == Opcode::kAddLocalRoute ? NLM_F_CREATE | NLM_F_APPEND : 0;
 }

@@ -327,7 +327,7 @@ OpenedDump Session::OpenDump(DumpKind kind, std::span<const uint8_t> argument) {
         return StartDump(open, idle, target, part, key);
       },
       kind == DumpKind::kTable ? table_ : ipvs::TableText(),
-      kind == DumpKind::kTableWithStatistics);
+      kind == DumpKind::kTableWithStatistics, readbacks_);
   const int32_t error = readback->Start();
   if (error != 0) return {nullptr, error};
   return {std::move(readback), 0};

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "native/ipset/codec.h"
+#include "native/ipvs/readback.h"
 #include "native/ipvs/table_text.h"
 #include "native/netlink/exchange.h"
 #include "native/netlink/transport.h"
@@ -65,6 +66,7 @@ class Session {
   std::map<std::pair<SetType, uint8_t>, ipset::Revisions> revisions_;
   netlink::Exchange exchange_;
   std::shared_ptr<TransportPool> idle_;
+  std::shared_ptr<ipvs::ReadbackPool> readbacks_ = std::make_shared<ipvs::ReadbackPool>();
 };
 
 }  // namespace proxier

@@ -1,7 +1,8 @@
 /**
  * What the generators of kernel objects share: addresses, networks, seeds. One file per noun has the objects themselves
- * (`arbitrary-ipvs.ts`, `arbitrary-ipset.ts`, `arbitrary-addresses.ts`) and their text in the notation of the tool that judges them. That text
- * is written here anew, not taken from lib: what is wrong there must not be wrong here as well.
+ * (`arbitrary-ipvs.ts`, `arbitrary-ipset.ts`, `arbitrary-addresses.ts`, `arbitrary-routes.ts`, `arbitrary-connections.ts`) and their text
+ * in the notation of the tool that judges them. That text is written here anew, not taken from lib: what is wrong there must not be wrong
+ * here as well.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';

@@ -26,7 +26,12 @@ export const podGateways = {
   n2: { ipv4: '10.244.2.1', ipv6: 'fd00:10:244:2::1' },
 } as const;
 
-const serviceCidrs = ['10.96.0.0/12', 'fd00:10:96::/112'] as const;
+/** Service addresses, which the client reaches through n1: cluster IPs, load balancer IPs, external IPs. */
+const serviceCidrs = [
+  ...['10.96.0.0/12', 'fd00:10:96::/112'],
+  ...['198.18.0.0/15', 'fd00:198:18::/48'],
+  ...['203.0.113.0/24', 'fd00:203:0:113::/64'],
+] as const;
 
 export const namespacePrefix = 'ipvs-test-';
 export const namespaceNames = ['lan', 'n2', 'p1', 'p2', 'p3', 'client'] as const;

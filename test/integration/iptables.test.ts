@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-test('the backend that holds KUBE chains is used, two holders are refused, a bad line is named', () => {
+test('the backend that holds KUBE chains is used, two holders are refused, a bad line is named, ours are removed from both', () => {
   const child = join(import.meta.dirname, 'iptables-child.js');
   const seen = JSON.parse(execFileSync('unshare', ['-n', process.execPath, child], { encoding: 'utf8' }));
 
@@ -19,4 +19,18 @@ test('the backend that holds KUBE chains is used, two holders are refused, a bad
   assert.equal(seen.both.code, 'ERR_IPTABLES_CONFLICT');
   assert.match(seen.both.message, /remove the KUBE chains of the other/);
   assert.equal(seen.heldByNft, 'nft');
+  assert.deepEqual(seen.problems, []);
+  const left = [
+    ...['KUBE-FIREWALL', '-A OUTPUT -j KUBE-FIREWALL', 'KUBE-MARK-MASQ', '-A CNI-HOSTPORT -j KUBE-MARK-MASQ'],
+    'KUBE-KUBELET-CANARY',
+  ];
+  for (const { backend, again, kept, left: chains } of seen.removed) {
+    assert.deepEqual({ again, kept }, { again: false, kept: ['nat KUBE-MARK-MASQ is used by CNI-HOSTPORT'] }, backend);
+    const expected = left.filter((line) => backend === 'nft' || line !== 'KUBE-KUBELET-CANARY');
+    assert.deepEqual(chains.sort(), expected.sort(), backend);
+  }
+  assert.deepEqual(
+    seen.removed.map(({ backend }: { backend: string }) => backend),
+    ['legacy', 'nft'],
+  );
 });

@@ -1,8 +1,8 @@
 /**
- * Ends a hundred workers in the midst of their batches, in a network namespace of its own (`unshare -n`), and then does a batch itself. What
+ * Ends a hundred workers in the midst of their batches, and thirty that have just begun, in a network namespace of its own (`unshare -n`), and then does a batch itself. What
  * matters is that this process lives to print the last line.
  */
-import { once } from 'node:events';
+import { on } from 'node:events';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
@@ -12,21 +12,26 @@ import { openSession } from '../../lib/kernel/linux-session.ts';
 import { readAll } from '../../lib/kernel/session.ts';
 
 const ROUNDS = 100;
+const BEGUN = 30;
 const AT_ONCE = 2;
 const counter = new Int32Array(new SharedArrayBuffer(4));
 const ended: number[] = [];
 
-async function endOne(round: number): Promise<void> {
+async function endOne(round: number, when: 'started' | 'at work'): Promise<void> {
   const worker = new Worker(join(import.meta.dirname, 'terminate-worker.js'), { workerData: { counter, round } });
-  await once(worker, 'message');
-  // Each time a little later in the batch.
+  for await (const [message] of on(worker, 'message')) if (message === when) break;
+  // Each time a little later in the batch, or in the loading of the addon.
   for (let turn = 0; turn < round % 10; turn++) await setImmediate();
   ended.push(await worker.terminate());
 }
 
 const session = openSession();
 for (let round = 0; round < ROUNDS; round += AT_ONCE) {
-  await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => endOne(round + i)));
+  await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => endOne(round + i, 'at work')));
+}
+const batches = Atomics.load(counter, 0);
+for (let round = 0; round < BEGUN; round += AT_ONCE) {
+  await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => endOne(round + i, 'started')));
 }
 // A client closed while its worker has a batch lets it end; one that is not closed goes with the process.
 const set = { name: 'TERMINATE', type: 'hash:ip', family: 'IPv4' } as const;
@@ -38,7 +43,7 @@ await client.close();
 const { applied } = await running;
 const said = {
   ended: ended.length,
-  batches: Atomics.load(counter, 0),
+  batches,
   applied,
   entries: readAll(session.sets()).find(({ name }) => name === set.name)?.entries,
   links: readAll(session.links()).filter(({ name }) => name === 'lo').length,

@@ -1,14 +1,21 @@
 /**
  * Generated objects, both ways, against the tools that everybody trusts: we write and they read, they write and we read. One batch of about a
- * hundred objects to each call of a tool. Leaves nothing behind, and wants the IPVS table for itself.
+ * hundred objects to each call of a tool. Leaves nothing behind, and wants the tables of IPVS and of connections for itself.
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { Batch } from '../../lib/kernel/batch.ts';
 import { openSession } from '../../lib/kernel/linux-session.ts';
 import { type KernelSession, readAll } from '../../lib/kernel/session.ts';
-import type { LinkAddress } from '../../lib/types.ts';
+import type { LinkAddress, LocalRoute } from '../../lib/types.ts';
 import { addressBatches, addressText, jsonAddressText, readAddressText } from '../harness/arbitrary-addresses.ts';
+import {
+  connectionBatches,
+  connectionLine,
+  type GeneratedConnection,
+  listedConnection,
+  savedConnection,
+} from '../harness/arbitrary-connections.ts';
 import { entryText, type GeneratedSet, savedLines, setBatches, setText } from '../harness/arbitrary-ipset.ts';
 import {
   destinationText,
@@ -19,12 +26,13 @@ import {
   withUnsignedMarks,
 } from '../harness/arbitrary-ipvs.ts';
 import { holds, sameLines } from '../harness/arbitrary-kernel.ts';
+import { jsonRouteText, routeBatches, routeText } from '../harness/arbitrary-routes.ts';
 import { runTool } from '../harness/run-tool.ts';
 
 const LINK = 'differential0';
 const PREFIX = 'DIFF-';
 /** A kernel without IPVS or dummy links can do a part: TEST_DIFFERENTIAL=ipset. */
-const tools = (process.env['TEST_DIFFERENTIAL'] ?? 'ipvsadm,ipset,ip').split(',');
+const tools = (process.env['TEST_DIFFERENTIAL'] ?? 'ipvsadm,ipset,ip,conntrack').split(',');
 const unlessLeftOut = (tool: string) => ({ skip: tools.includes(tool) ? false : 'left out by TEST_DIFFERENTIAL' });
 const lines = (text: string) =>
   text
@@ -167,6 +175,94 @@ describe('what we write and read, and what the tools read and write', () => {
         await runTool('ip', ['-batch', '-'], { input });
         sameLines(readBack(), addresses.map(addressText));
         removeAll(addresses);
+      });
+    });
+  });
+
+  describe('ip route', unlessLeftOut('ip'), () => {
+    before(async () => {
+      ok(new Batch().removeLink(LINK).ensureLink(LINK));
+      await runTool('ip', ['-batch', '-'], { input: `link set lo up\nlink set ${LINK} up\n` });
+    });
+    after(() => ok(new Batch().removeLink(LINK)));
+    const readBack = (): readonly string[] =>
+      readAll(session.localRoutes())
+        .filter(({ protocol }) => protocol >= 4)
+        .map(routeText);
+    const shown = async (): Promise<readonly string[]> => {
+      const both = await Promise.all(
+        ['-4', '-6'].map((family) => runTool('ip', ['-N', '-j', family, 'route', 'show', 'table', 'local'])),
+      );
+      return both.flatMap((text) => {
+        const routes: unknown = JSON.parse(text);
+        assert.ok(Array.isArray(routes));
+        return routes.map(jsonRouteText).filter((line) => line !== undefined);
+      });
+    };
+    const removeAll = (routes: readonly LocalRoute[]): void => {
+      const batch = new Batch();
+      for (const route of routes) batch.removeLocalRoute(route);
+      ok(batch);
+      assert.deepEqual(readBack(), []);
+    };
+
+    test('we write, it reads', async (context) => {
+      await holds(context, 2, routeBatches(LINK), async (routes) => {
+        const batch = new Batch();
+        // Twice: what is there exactly so is no failure.
+        for (const route of [...routes, ...routes]) batch.addLocalRoute(route);
+        ok(batch);
+        sameLines(await shown(), routes.map(routeText));
+        sameLines(readBack(), routes.map(routeText));
+        removeAll(routes);
+        assert.deepEqual(await shown(), []);
+      });
+    });
+
+    test('it writes, we read', async (context) => {
+      await holds(context, 2, routeBatches(LINK), async (routes) => {
+        const input = routes.map((route) => `route append local ${routeText(route)}\n`).join('');
+        await runTool('ip', ['-batch', '-'], { input });
+        sameLines(readBack(), routes.map(routeText));
+        removeAll(routes);
+      });
+    });
+  });
+
+  describe('conntrack', unlessLeftOut('conntrack'), () => {
+    const clear = () => runTool('conntrack', ['-F']);
+    before(clear);
+    after(clear);
+    const shown = async (): Promise<readonly string[]> =>
+      lines(await runTool('conntrack', ['-L'])).map(listedConnection);
+    const readBack = (): readonly string[] => readAll(session.connections()).map(connectionLine);
+    const write = (connections: readonly GeneratedConnection[]): Promise<string> =>
+      runTool('conntrack', ['-R', '/proc/self/fd/0'], {
+        input: connections.map((one) => `${savedConnection(one)}\n`).join(''),
+      });
+
+    test('it writes, we read', async (context) => {
+      await holds(context, 2, connectionBatches(), async (connections) => {
+        await write(connections);
+        sameLines(readBack(), connections.map(connectionLine));
+        await clear();
+      });
+    });
+
+    test('we remove, by either direction, and it reads what is left', async (context) => {
+      await holds(context, 2, connectionBatches(), async (connections) => {
+        await write(connections);
+        let left: readonly GeneratedConnection[] = connections;
+        for (const direction of ['original', 'reply'] as const) {
+          const going = left.filter((_one, index) => index % 2 === 0);
+          const batch = new Batch();
+          for (const connection of going) batch.removeConnection(connection[direction]);
+          ok(batch);
+          left = left.filter((one) => !going.includes(one));
+          sameLines(await shown(), left.map(connectionLine));
+          sameLines(readBack(), left.map(connectionLine));
+        }
+        await clear();
       });
     });
   });

@@ -10,12 +10,12 @@ import { splitOptions } from '../../lib/kernel/set-options.ts';
 import type { SetSpec, SetState } from '../../lib/types.ts';
 import { anyEntry, setTypes } from '../harness/arbitrary-entries.ts';
 import { runTool } from '../harness/run-tool.ts';
+import { referTo, type SetReference } from '../harness/set-reference.ts';
 
 /** Entries of one kind of set; there are 28 kinds. */
 const CASES_PER_SET = Number(process.env['IPSET_CASES'] ?? 40);
 const SEED = Number(process.env['IPSET_SEED'] ?? Date.now() % 1_000_000);
 const ipv4 = { name: 'IS-A', type: 'hash:ip', family: 'IPv4' } as const;
-const CHAIN = 'IS-CHAIN';
 
 /** Every type, family and choice of options. */
 function kindsOfSets(prefix: string): SetSpec[] {
@@ -68,13 +68,14 @@ describe(`sets, seed ${SEED}`, () => {
     for (const { name } of readAll(session.sets())) if (/^(IS-|~tmp)/.test(name)) batch.removeSet(name);
     ok(batch);
   };
-  const refer = async (name: string) => {
-    await runTool('iptables-legacy', ['-w', '-N', CHAIN], { mayFail: true });
-    await runTool('iptables-legacy', ['-w', '-A', CHAIN, '-m', 'set', '--match-set', name, 'dst', '-j', 'ACCEPT']);
+  let reference: SetReference | undefined;
+  const refer = async (name: string): Promise<SetReference> => {
+    reference = await referTo(name);
+    return reference;
   };
   const unrefer = async () => {
-    await runTool('iptables-legacy', ['-w', '-F', CHAIN], { mayFail: true });
-    await runTool('iptables-legacy', ['-w', '-X', CHAIN], { mayFail: true });
+    await reference?.release();
+    reference = undefined;
   };
 
   before(() => {
@@ -272,12 +273,12 @@ describe(`sets, seed ${SEED}`, () => {
     await kernel.ipset.replace(set, ['10.0.0.1']);
     assert.deepEqual(await kernel.ipset.entries('IS-REP'), ['10.0.0.1']);
     assert.equal(await kernel.ipset.get('~tmp.zzzzz.1.1.1'), undefined);
-    await refer('IS-REP');
+    const held = await refer('IS-REP');
     const many = Array.from({ length: 3000 }, (_, i) => `10.5.${i >> 8}.${i & 255}`);
     await kernel.ipset.replace(set, many);
     assert.deepEqual((await kernel.ipset.entries('IS-REP')).toSorted(), many.toSorted());
     assert.equal((await kernel.ipset.get('IS-REP'))?.references, 1);
-    assert.match(await runTool('iptables-legacy', ['-w', '-S', CHAIN]), /--match-set IS-REP dst/);
+    assert.equal(await held.shownName(), 'IS-REP');
     // The kernel takes no 0.0.0.0: nothing is replaced then.
     await assert.rejects(kernel.ipset.replace(set, ['10.0.0.9', '0.0.0.0']), { name: 'BatchError' });
     assert.equal((await kernel.ipset.entries('IS-REP')).length, 3000);

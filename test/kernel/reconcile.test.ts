@@ -12,8 +12,9 @@ import { FakeKernel } from '../../lib/testing/fake-kernel.ts';
 import type { Host } from '../../lib/thread/host.ts';
 import { openPiscinaHost } from '../../lib/thread/piscina-host.ts';
 import type { Destination, LinkAddress, SetSpec, VirtualService } from '../../lib/types.ts';
+import { defaultInit } from '../harness/default-init.ts';
 import { runTool } from '../harness/run-tool.ts';
-import { defaultInit, ip, service, slice } from '../unit/reconcile/world.ts';
+import { ip, service, slice } from '../unit/reconcile/world.ts';
 
 type ReconcilerHost = Host<ReconcileRequest, ReconcileReply>;
 

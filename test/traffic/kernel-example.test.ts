@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { NetpeerClient, type Outcome, startServer } from '../harness/netpeer.ts';
 import { runTool } from '../harness/run-tool.ts';
 
@@ -59,10 +60,13 @@ describe('examples/load-balancer.mjs', () => {
     assert.deepEqual([...new Set(reached)].sort(), ['198.51.100.2:8080', '198.51.100.3:8080']);
   });
 
-  test('run again it changes nothing', async () => {
+  test('run again it changes nothing', async (context) => {
     const read = (): Promise<string> => runTool('ip', ['netns', 'exec', 'lb', 'ipvsadm', '-Sn']);
     const before = await read();
-    assert.match(await runTool(process.execPath, [script]), /^# 5 of 5 applied/m);
+    // In this process: another one takes the test kernel seconds to start.
+    const log = context.mock.method(console, 'log', () => {});
+    await import(pathToFileURL(script).href);
+    assert.match(String(log.mock.calls[0]?.arguments[0]), /^# 5 of 5 applied/m);
     assert.equal(await read(), before);
     assert.equal((await ask(1))[0]?.kind, 'answered');
   });

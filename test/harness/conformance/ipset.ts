@@ -29,7 +29,7 @@ export function ipsetCases(bed: () => Bed): void {
         ['0.0.0.0/1', '10.0.0.0/8', '10.1.0.0/16 nomatch', '10.2.3.4'],
       ],
       [{ name: 'CF-NET6', type: 'hash:net', family: 'IPv6' }, ['fd00::/8', 'fd00::1']],
-      [port, ['10.0.0.1,sctp:9', '10.0.0.1,tcp:80', '10.0.0.1,udp:80', '0.0.0.0,tcp:0']],
+      [port, ['10.0.0.1,sctp:9', '10.0.0.1,tcp:80', '10.0.0.1,udp:80', '10.0.0.1,tcp:0']],
       [{ ...port, name: 'CF-PORT6', family: 'IPv6' }, ['fd00::1,tcp:80']],
       [{ name: 'CF-LOOP', type: 'hash:ip,port,ip', family: 'IPv4' }, ['10.0.0.1,tcp:80,10.0.0.1']],
       [

@@ -1,20 +1,14 @@
 /** The kernel of this process's network namespace, as the conformance cases use it. For the test kernel: it empties IPVS. */
 import { openSession } from '../../../lib/kernel/linux-session.ts';
 import { runTool } from '../run-tool.ts';
+import { referTo } from '../set-reference.ts';
 import { type Bed, MARK } from './bed.ts';
 
 export function realBed(): Bed {
   const session = openSession();
-  const iptables = process.env['TEST_KERNEL'] === 'uml' ? 'iptables-legacy' : 'iptables';
   return {
     session,
-    refer: async (name) => {
-      const rule = ['INPUT', '-m', 'set', '--match-set', name, 'src', '-j', 'ACCEPT'];
-      await runTool(iptables, ['-A', ...rule]);
-      return async () => {
-        await runTool(iptables, ['-D', ...rule]);
-      };
-    },
+    refer: async (name) => (await referTo(name)).release,
     connect: async (from, to, port) => {
       await runTool('conntrack', [
         ...['-I', '-p', 'udp', '-s', from, '-d', to, '--sport', '4711', '--dport', String(port)],

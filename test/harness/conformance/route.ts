@@ -139,10 +139,13 @@ export function routeCases(bed: () => Bed): void {
       .addLocalRoute(via('fd99::', 64))
       .addLocalRoute(via('fd99::', 64))
       .addLocalRoute(via('fd98::', 64, { source: ip('fd97::1') }))
-      .addLocalRoute(via('fd98::', 64, { link: 'cf0' }));
+      .addLocalRoute(via('fd98::', 64, { link: 'cf0' }))
+      .addAddress(on('cf0', 'fe80::9', 128))
+      .addLocalRoute(via('fd98::', 64, { source: ip('fe80::9') }));
     check(session, batch, [
       ...['ENODEV', 'applied', 'applied', 'applied', 'applied', 'applied', 'applied', 'EINVAL', 'applied'],
       ...['applied', 'applied', 'applied', 'applied', 'applied', 'applied', 'applied', 'EINVAL', 'ENETDOWN'],
+      ...['applied', 'EINVAL'],
     ]);
     assert.deepEqual(routes().sort(), [
       '10.97.0.1/32 cf0 177 -',
@@ -155,12 +158,53 @@ export function routeCases(bed: () => Bed): void {
     const kernels = readAll(session.localRoutes()).filter(({ link, protocol }) => link === 'cf0' && protocol === 2);
     assert.deepEqual(
       kernels.map(({ address, prefixLength, source }) => [address, prefixLength, source]),
-      [['10.97.0.1', 32, '10.97.0.1']],
+      [
+        ['10.97.0.1', 32, '10.97.0.1'],
+        ['fe80::9', 128, undefined],
+      ],
     );
     allApplied(session, new Batch().removeAddress('cf0', ip('10.97.0.1'), 32));
     assert.equal(routes().length, 5, 'those on a link go with its last IPv4 address');
     allApplied(session, new Batch().addLocalRoute(via('10.97.0.1', 32, { link: 'cf0' })).removeLink('cf0'));
     assert.equal(routes().length, 5, 'and with the link');
+  });
+
+  test('an IPv6 route in the place of ours: named with its owner, and left alone', () => {
+    const { session } = bed();
+    const others = via('fd99::', 64, { protocol: OTHER_OWNER });
+    const sourced = via('fd98::', 64, { source: ip('fd97::1') });
+    allApplied(
+      session,
+      new Batch()
+        .ensureLink('cf0')
+        .addAddress(on('cf0', 'fd97::1', 128))
+        .addLocalRoute(others)
+        .addLocalRoute(sourced)
+        .addLocalRoute(via('fd96::', 64)),
+    );
+    const { failures } = session.run(
+      new Batch()
+        .addLocalRoute(via('fd99::', 64))
+        .addLocalRoute(sourced)
+        .addLocalRoute(via('fd98::', 64))
+        // There, and gone by the end of the batch.
+        .addLocalRoute(via('fd96::', 64))
+        .removeLocalRoute(via('fd96::', 64))
+        .removeLocalRoute(via('fd99::', 64)),
+    );
+    assert.deepEqual(
+      failures.map(({ index, outcome, error }) => [index, outcome, error.command, error.errnoName]),
+      [
+        [0, 'failed', 'RTM_NEWROUTE', 'EEXIST'],
+        [2, 'failed', 'RTM_NEWROUTE', 'EEXIST'],
+      ],
+    );
+    assert.match(failures[0]?.error.reason ?? '', new RegExp(`belongs to protocol ${OTHER_OWNER} `));
+    assert.match(failures[1]?.error.reason ?? '', /the source fd97::1: remove it first/);
+    assert.deepEqual(routes().sort(), ['fd98::/64 lo 177 fd97::1', 'fd99::/64 lo 178 -']);
+    // The holder goes in the same batch, after we asked.
+    allApplied(session, new Batch().addLocalRoute(via('fd99::', 64)).removeLocalRoute(others));
+    assert.deepEqual(routes().sort(), ['fd98::/64 lo 177 fd97::1', 'fd99::/64 lo 177 -']);
   });
 
   test('changes are told in their order, of the groups that were asked for', () => {

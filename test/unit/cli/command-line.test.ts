@@ -33,7 +33,7 @@ const usageErrors: readonly (readonly [string[], RegExp])[] = [
   ],
   [
     ['run', '--manifests', 'x', '--masquerade-bit', '32'],
-    /error: --masquerade-bit: 32 is not a whole number from 0 to 31 \(ERR_INVALID_ARGUMENT\)/,
+    /'--masquerade-bit <bit>' argument '32' is invalid. Not a whole number from 0 to 31/,
   ],
   [['run', '--manifests', 'x', '--sync-period', '30'], /'30' is invalid. Not a duration/],
   [
@@ -49,11 +49,23 @@ const usageErrors: readonly (readonly [string[], RegExp])[] = [
     /--nodeport-addresses\[1\]: "nonsense" is not a CIDR/,
   ],
   [['run', '--manifests', 'x', '--timeout', '5s'], /--timeout needs --once/],
-  [['run', '--manifests', 'x', '--ip-families', 'IPv5'], /Not IPv4, IPv6 or IPv4,IPv6/],
-  [['run', '--manifests', 'x', '--detect-local-mode', 'Guess'], /Allowed choices are ClusterCIDR/],
+  [['run', '--manifests', 'x', '--ip-families', 'IPv5'], /Not one of IPv4, IPv6, IPv4,IPv6/],
+  [['run', '--manifests', 'x', '--detect-local-mode', 'Guess'], /'Guess' is invalid. Not one of ClusterCIDR/],
   [['run', '--manifests', 'x', '--detect-local-mode', 'BridgeInterface'], /needs --pod-bridge-interface/],
-  [['run', '--manifests', 'x', '--pod-bridge-interface', 'cbr0'], /needs --detect-local-mode BridgeInterface/],
-  [['run', '--manifests', 'x', '--scheduler', 'rr', '--ipvs-scheduler', 'rr'], /cannot be used with/],
+  [
+    ['run', '--manifests', 'x', '--scheduler', 'rr', '--ipvs-scheduler', 'rr'],
+    /--scheduler and --ipvs-scheduler are the same/,
+  ],
+  [['run', '--manifests', 'x', '--proxy-mode=iptables'], /--proxy-mode: "iptables" is not ipvs.*docs\/switching\.md/],
+  [['run', '--manifests', 'x', '--master=http://1.2.3.4'], /--master .*: write the server into the kubeconfig/],
+  [['run', '--manifests', 'x', '--ipvs-tcp-timeout=1500ms'], /Not a duration of whole seconds/],
+  [['run', '--manifests', 'x', '--masquerade-all=maybe'], /Not true or false/],
+  [
+    ['run', '--manifests', 'x', '--config', '/nowhere/config.conf'],
+    /error: --config: \/nowhere\/config\.conf cannot be read/,
+  ],
+  [['run', '--manifests', 'x', '--init-only', '--once'], /cannot be used with/],
+  [['cleanup', '--manifests', 'x'], /unknown option/],
 ];
 
 for (const [args, message] of usageErrors) {
@@ -69,7 +81,8 @@ for (const [args, message] of usageErrors) {
 test('help names commands and exit codes, and is no error', async () => {
   const { code, stdout } = await run('--help');
   assert.equal(code, 0);
-  for (const word of ['run', 'plan', 'status', 'Exit codes:', '3  run --once']) assert.ok(stdout.includes(word), word);
+  for (const word of ['run', 'plan', 'status', 'cleanup', 'Exit codes:', '3  run --once'])
+    assert.ok(stdout.includes(word), word);
   assert.match((await run('run', '--help')).stdout, /--once[\s\S]*--timeout[\s\S]*Exit codes:/);
   assert.match((await run('--version')).stdout, /^\d+\.\d+\.\d+/);
 });

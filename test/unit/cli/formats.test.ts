@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseDuration } from '../../../lib/cli/duration.ts';
+import { formatCleanup } from '../../../lib/cli/format-cleanup.ts';
 import { formatReport } from '../../../lib/cli/format-report.ts';
 import { formatStatus } from '../../../lib/cli/format-status.ts';
 import { createLogger } from '../../../lib/cli/logger.ts';
 import { readStatus } from '../../../lib/cli/read-status.ts';
+import { parseDuration } from '../../../lib/duration.ts';
 import { openKernel } from '../../../lib/kernel/index.ts';
+import type { CleanupReport } from '../../../lib/reconcile/cleanup.ts';
 import { emptyReport } from '../proxier/scripted-host.ts';
 import { FakeNode, webSource } from '../proxier/setup.ts';
 import { MemoryTerminal } from './memory-terminal.ts';
@@ -89,4 +91,44 @@ test('log lines are one line each, levels and stacks as asked', () => {
   createLogger(json, { format: 'json', verbose: true, now }).debug({ err: new Error('why') }, 'm');
   const line: unknown = JSON.parse(json.stderr);
   assert.ok(typeof line === 'object' && line !== null && 'err' in line && /Error: why\n +at/.test(String(line.err)));
+});
+
+test('a clean-up: a dry run is commands in the order they are run, a real one is counted; failures and what is left are named', () => {
+  const report: CleanupReport = {
+    dryRun: true,
+    operations: [
+      { verb: 'remove-link', text: 'ip link del kube-ipvs0' },
+      { verb: 'remove-service', text: 'ipvsadm -D -t 10.96.0.10:80' },
+      { verb: 'remove-set', text: 'ipset destroy KUBE-CLUSTER-IP' },
+    ],
+    rules: [{ backend: 'nft', family: 'IPv6', text: '*nat\n-X KUBE-SERVICES\nCOMMIT\n' }],
+    failures: [
+      {
+        object: 'rules IPv4 (legacy)',
+        operation: 'iptables-legacy-save',
+        error: { code: 'ERR_IPTABLES', message: 'locked' },
+      },
+    ],
+    left: ["virtual service tcp 1.2.3.4:80 is somebody else's"],
+  };
+  assert.equal(
+    formatCleanup(report),
+    [
+      'ip link del kube-ipvs0',
+      'ipvsadm -D -t 10.96.0.10:80',
+      "ip6tables-nft-restore --noflush <<'END'\n*nat\n-X KUBE-SERVICES\nCOMMIT\nEND",
+      'ipset destroy KUBE-CLUSTER-IP',
+      '# dry run: 3 operations, 1 rule sets',
+      '# failed: rules IPv4 (legacy): iptables-legacy-save: locked (ERR_IPTABLES)',
+      "# left alone: virtual service tcp 1.2.3.4:80 is somebody else's\n",
+    ].join('\n'),
+  );
+  assert.equal(
+    formatCleanup({ ...report, dryRun: false, left: [] }),
+    '3 operations: 1 remove-link, 1 remove-service, 1 remove-set\nrules removed: IPv6 (nft)\nfailed: rules IPv4 (legacy): iptables-legacy-save: locked (ERR_IPTABLES)\n',
+  );
+  assert.equal(
+    formatCleanup({ dryRun: false, operations: [], rules: [], failures: [], left: [] }),
+    'nothing to remove\n',
+  );
 });

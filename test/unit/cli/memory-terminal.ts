@@ -20,6 +20,16 @@ export class MemoryTerminal implements Terminal {
     return () => this.#callbacks.delete(callback);
   }
 
+  /** Resolves when stderr has that, or the command has ended without it. */
+  async heard(what: RegExp, command: Promise<unknown>): Promise<void> {
+    let ended = false;
+    const end = (): void => {
+      ended = true;
+    };
+    command.then(end, end);
+    while (!ended && !what.test(this.stderr)) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
   get listeners(): number {
     return this.#callbacks.size;
   }

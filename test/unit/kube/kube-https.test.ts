@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { ApiSource } from '../../../lib/kube/api-source.ts';
+import { ApiSource, type ApiSourceOptions } from '../../../lib/kube/api-source.ts';
 import type { KubeConfigOption } from '../../../lib/kube/credentials.ts';
 import { inClusterCredentials } from '../../../lib/kube/in-cluster.ts';
 import { HttpTransport } from '../../../lib/kube/transport.ts';
@@ -50,11 +50,14 @@ function base64(text: string): string {
   return Buffer.from(text).toString('base64');
 }
 
-async function withSource(
-  run: (fixture: Fixture) => Promise<void>,
-  options: Omit<FakeApiServerOptions, 'tls'> & { readonly user?: object; readonly clientCa?: string } = {},
-): Promise<void> {
-  const { user = {}, clientCa, ...rest } = options;
+type WithSourceOptions = Omit<FakeApiServerOptions, 'tls'> & {
+  readonly user?: object;
+  readonly clientCa?: string;
+  readonly source?: Partial<ApiSourceOptions>;
+};
+
+async function withSource(run: (fixture: Fixture) => Promise<void>, options: WithSourceOptions = {}): Promise<void> {
+  const { user = {}, clientCa, source: sourceOptions, ...rest } = options;
   const { serverKey: key, serverCert: cert } = certificates;
   const server = await FakeApiServer.start({
     ...rest,
@@ -62,7 +65,7 @@ async function withSource(
   });
   const file = join(directory, `config-${server.url.split(':')[2]}`);
   await writeFile(file, JSON.stringify(kubeconfig(server.url, user)));
-  const { sink, source } = sourceFor(file);
+  const { sink, source } = sourceFor(file, sourceOptions);
   server.put(service('svc1'));
   server.put(slice('s1'));
   server.put(node('n1'));
@@ -83,8 +86,12 @@ async function withSource(
   }
 }
 
-function sourceFor(kubeConfig: KubeConfigOption): { sink: RecordingSink; source: ApiSource } {
-  const source = new ApiSource({ nodeName: 'n1', kubeConfig, random: () => 0.5, backoff: { baseMs: 4, capMs: 20 } });
+function sourceFor(
+  kubeConfig: KubeConfigOption,
+  options: Partial<ApiSourceOptions> = {},
+): { sink: RecordingSink; source: ApiSource } {
+  const common = { nodeName: 'n1', kubeConfig, random: () => 0.5, backoff: { baseMs: 4, capMs: 20 } };
+  const source = new ApiSource({ ...common, ...options });
   return { sink: new RecordingSink(), source };
 }
 
@@ -146,6 +153,39 @@ test('list, watch, bookmarks and an orderly end of the watch', { timeout: 30_000
     assert.equal(asked().filter((each) => each.startsWith('list')).length, 3, 'an orderly end costs no list');
   }),
 );
+
+test('watchNodes all: every Node, without a selector, and a word when the own one is not among them', {
+  timeout: 30_000,
+}, async () => {
+  await withSource(
+    async (fixture) => {
+      const { server, sink } = fixture;
+      await watching(fixture);
+      assert.deepEqual(sink.keys, ['EndpointSlice ns1/s1', 'Node n1', 'Node n2', 'Service ns1/svc1']);
+      const asked = server.requests.filter(({ path }) => path.endsWith('nodes'));
+      assert.deepEqual(
+        asked.map(({ query }) => query.get('fieldSelector')),
+        [null, null],
+      );
+      server.put(node('n3'));
+      await sink.until(() => sink.objects.has('Node n3'), 'a Node that came');
+      server.delete('Node', 'n2');
+      await sink.until(() => sink.has('remove Node n2'), 'a Node that went');
+      assert.deepEqual(sink.problems, []);
+    },
+    { source: { watchNodes: 'all' } },
+  );
+  await withSource(
+    async ({ sink }) => {
+      await sink.until(() => sink.has('synced Node'), 'the Nodes');
+      assert.deepEqual(
+        sink.problems.map(({ object, message }) => `${object}: ${message}`),
+        ['n9: the cluster has no Node of this name, so no endpoint counts as local; correct the node name'],
+      );
+    },
+    { source: { watchNodes: 'all', nodeName: 'n9' } },
+  );
+});
 
 test('410 by status, by event and within a paged list', { timeout: 30_000 }, () =>
   withSource(async (fixture) => {

@@ -309,6 +309,16 @@ test('endpoints and slice ports are skipped one by one (T96 to T99, T102)', () =
   );
 });
 
+test('five thousand of a kind in one object are all there, or told in a few words (T106)', () => {
+  const ports = Array.from({ length: 5000 }, (_, index) => ({ name: `p${index}`, port: index + 1 }));
+  const ranges = Array.from({ length: 5000 }, (_, index) => `10.${index >> 8}.${index & 255}.7/24`);
+  const { body, problems } = serviceOf({ ports, loadBalancerSourceRanges: ranges });
+  assert.deepEqual([body?.ports.length, body?.sourceRanges.length, problems.length], [5000, 5000, 0]);
+  assert.equal(body?.sourceRanges[4999], '10.19.135.0/24');
+  const same = serviceOf({ ports: ports.map(({ port }) => ({ port })) });
+  assert.deepEqual([same.body?.ports.length, same.problems.length], [1, 4999]);
+});
+
 test('a Node gives its zone, addresses in order and pod CIDRs', () => {
   const projection = projectNode(
     node('n1', {
@@ -397,6 +407,7 @@ test('no JSON value makes a projection throw, forge a line or pollute a prototyp
       'type',
       'constructor',
     ],
+    ...['annotations', 'ipvs-proxier.io/zone-weights', 'ipvs-proxier.io/forward', 'nodeName', 'zone', 'targetRef'],
   );
   const value = fc.letrec((tie) => ({
     value: fc.oneof(
@@ -421,9 +432,18 @@ test('no JSON value makes a projection throw, forge a line or pollute a prototyp
         slice('s', fields),
         node('n', fields),
       ]) {
-        for (const { problems } of [projectService(object), projectSlice(object, 'n1'), projectNode(object, 'n1')]) {
+        const withView = true;
+        const views: unknown[] = [];
+        const schedulerFor = (view: unknown): undefined => void views.push(view);
+        const projections = [
+          projectService(object, { withView, schedulerFor }),
+          projectSlice(object, 'n1', { withView }),
+          projectNode(object, 'n1', withView),
+        ];
+        for (const { problems } of projections) {
           for (const problem of problems) assert.doesNotMatch(problem, /\p{Cc}/u);
         }
+        assert.ok(views.every((view) => Object.isFrozen(view)));
       }
       assert.equal(Object.keys(Object.prototype).length, 0);
     }),

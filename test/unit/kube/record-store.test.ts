@@ -119,6 +119,26 @@ test('sources do not overwrite each other, and all of them must have synced', ()
   assert.deepEqual(brief(store.snapshot()), ['+:nodeAddresses:n1', '+a:service:ns1/svc1']);
 });
 
+test('a slice whose label moves to another Service leaves the first, and without one it is gone (T102)', () => {
+  const { store, sink, problems } = fixture();
+  const labelled = (labels: { readonly [name: string]: string }): ReturnType<typeof slice> => slice('s1', {}, labels);
+  const said = (): (string | undefined)[] =>
+    store.takePending().map(({ kind, body }) => (kind === 'slice' ? (body?.service ?? 'gone') : kind));
+  sink.upsert('EndpointSlice', labelled({ 'kubernetes.io/service-name': 'a' }));
+  assert.deepEqual(said(), ['ns1/a']);
+  sink.upsert('EndpointSlice', labelled({ 'kubernetes.io/service-name': 'b' }));
+  assert.deepEqual(said(), ['ns1/b']);
+  sink.upsert('EndpointSlice', labelled({}));
+  assert.deepEqual(said(), ['gone']);
+  assert.match(problems[0]?.message ?? '', /names no Service; the slice is skipped/);
+  // T107: what is not there is removed, what is there is said again, and what was removed comes back.
+  sink.remove('EndpointSlice', 'ns1', 's1');
+  sink.remove('EndpointSlice', 'ns1', 's1');
+  assert.deepEqual(said(), []);
+  sink.upsert('EndpointSlice', labelled({ 'kubernetes.io/service-name': 'a' }));
+  assert.deepEqual(said(), ['ns1/a']);
+});
+
 test('a problem is told once, and again only when it comes back', () => {
   const { store, sink, problems } = fixture();
   const bad = service('svc1', { ports: [{ port: 80 }, { name: 'b', port: 0 }] });

@@ -1,12 +1,13 @@
 /** A sink that writes down what it is told, and lets a test wait for a condition on it. */
 import type { ResourceKind, SourceConnection, SourceProblem, SourceSink } from '../../../lib/kube/source.ts';
+import { Conditions } from '../../../lib/testing/conditions.ts';
 
 export class RecordingSink implements SourceSink {
   readonly objects: Map<string, unknown> = new Map<string, unknown>();
   readonly calls: string[] = [];
   readonly problems: SourceProblem[] = [];
   readonly connections: SourceConnection[] = [];
-  readonly #waiting = new Set<() => void>();
+  readonly #conditions = new Conditions('the sink', () => `; it was told:\n${this.calls.join('\n')}`);
 
   upsert(kind: ResourceKind, object: unknown): void {
     const key = `${kind} ${nameOf(object)}`;
@@ -49,30 +50,12 @@ export class RecordingSink implements SourceSink {
 
   /** Resolves as soon as the condition holds, looked at after every call; rejects after the deadline. */
   until(condition: () => boolean, what: string, deadlineMs: number = 10_000): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const check = (): void => {
-        if (!condition()) return;
-        finish();
-        resolve();
-      };
-      const finish = (): void => {
-        clearTimeout(timer);
-        this.#waiting.delete(check);
-      };
-      const timer = setTimeout(() => {
-        finish();
-        reject(
-          new Error(`the sink waited ${deadlineMs} ms in vain for: ${what}; it was told:\n${this.calls.join('\n')}`),
-        );
-      }, deadlineMs);
-      this.#waiting.add(check);
-      check();
-    });
+    return this.#conditions.until(condition, what, deadlineMs);
   }
 
   #note(call: string): void {
     this.calls.push(call);
-    for (const check of [...this.#waiting]) check();
+    this.#conditions.changed();
   }
 }
 

@@ -87,6 +87,8 @@ const wrong: readonly (readonly [string, unknown, string, RegExp])[] = [
     /an object is not a logger with debug, info, warn and error/,
   ],
   ['signal', { ...origin, signal: new AbortController() }, 'signal', /is not an AbortSignal/],
+  ['Nodes to watch', { ...origin, watchNodes: 'some' }, 'watchNodes', /"some" is not own or all/],
+  ['hook', { ...origin, weightFor: 3 }, 'weightFor', /3 is not a function: \(endpoint, context\) => weight/],
   ['thread', { ...origin, thread: 'main' }, 'thread', /"main" is not worker or inline/],
   ['node name', { ...origin, nodeName: ' ' }, 'nodeName', /"" is not the name of a Node/],
   ['kubeConfig', { kubeConfig: { server: 'https://secret' } }, 'kubeConfig', /an object is not a KubeConfig/],
@@ -150,10 +152,13 @@ test('defaults are those of the documentation', () => {
     strictARP: false,
     ipvsTimeouts: { tcpSeconds: 0, tcpFinSeconds: 0, udpSeconds: 0 },
   });
+  assert.deepEqual(rest.hooks, {});
+  assert.equal(rest.watchNodes, 'own');
   assert.deepEqual(rest.origin, { kind: 'manifests', path: 'm.yaml' });
   assert.equal(rest.minSyncPeriodMs, 0);
   assert.equal(rest.ignoreOtherProxiers, false);
   assert.equal(rest.thread, 'worker');
+  // T57: a node without IPv6 runs with one family; the log line `ready` says which there are.
   assert.deepEqual(resolveOptions(origin, { ...machine, hasIPv6: () => false }).init.families, ['IPv4']);
 });
 

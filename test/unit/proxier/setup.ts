@@ -23,6 +23,8 @@ export class FakeNode {
   readonly requests: ReconcileRequest[] = [];
   /** An error: the claim rejects with it. */
   claim: Claim | Error = { lock: undefined, others: [] };
+  /** What a request waits for before it is carried out: a slow machine. */
+  before: (request: ReconcileRequest) => Promise<void> = async () => {};
 
   constructor(options: FakeKernelOptions = {}) {
     this.kernel = new FakeKernel(options);
@@ -73,8 +75,9 @@ export class FakeNode {
       nowMicros: () => 0,
     });
     return {
-      handle: (request) => {
+      handle: async (request) => {
         this.requests.push(request);
+        await this.before(request);
         return reconciler.handle(request);
       },
       close: () => reconciler.close(),

@@ -34,9 +34,9 @@ function nodePorts(kernel: FakeKernel): string[] {
 
 test('nothing is read while nobody but us writes, however long, whatever we write', async () => {
   const { world, reads } = await served();
-  await world.say(service('ns1/api', '10.96.0.11'));
+  await world.say(service('ns1/other', '10.96.0.11'));
   await world.pass(10_000);
-  await world.say(service('ns1/api', null));
+  await world.say(service('ns1/other', null));
   await world.pass(10_000);
   assert.deepEqual(reads, []);
   assert.equal(world.kernel.log.filter((line) => line.includes('ip addr')).length, 2);

@@ -8,7 +8,8 @@ import { Reconciler } from '../../../lib/reconcile/reconciler.ts';
 import type { ObjectRecord } from '../../../lib/records.ts';
 import { FakeIptables } from '../../../lib/testing/fake-iptables.ts';
 import { FakeSysctls } from '../../../lib/testing/fake-sysctls.ts';
-import { defaultInit, newKernel, service, slice, World } from './world.ts';
+import { defaultInit } from '../../harness/default-init.ts';
+import { newKernel, service, slice, World } from './world.ts';
 
 const web = service('ns1/web', '10.96.0.10');
 const other = service('ns1/other', '10.96.0.11');

@@ -16,15 +16,13 @@ import { FakeSysctls } from '../../../lib/testing/fake-sysctls.ts';
 import type { InlineHost } from '../../../lib/thread/inline-host.ts';
 import { openInlineHost } from '../../../lib/thread/inline-host.ts';
 import type { IpAddress, Protocol } from '../../../lib/types.ts';
-import { defaultInit as harnessInit } from '../../harness/default-init.ts';
+import { defaultInit } from '../../harness/default-init.ts';
 
 export function ip(text: string): IpAddress {
   const address = parseAddress(text);
   if (address === undefined) throw new RangeError(text);
   return address;
 }
-
-export const defaultInit: ReconcileInit = { ...harnessInit, drainTimeoutMs: 60_000 };
 
 /** The hand of somebody else: a virtual service with a destination that nobody asked us for. */
 export function foreignService(kernel: FakeKernel, address: string, port: number, protocol: Protocol = 'tcp'): void {

@@ -53,6 +53,20 @@ for (const kind of kinds) {
       await host.close();
     });
 
+    test('what is transferred arrives whole and is empty here; what is not is copied', async () => {
+      const host = await kind.open(newInit());
+      const moved = new Uint8Array(70_000).fill(1);
+      const copied = new Uint8Array(70_000).fill(2);
+      const calls = [
+        host.call({ kind: 'bytes', bytes: moved }, [moved.buffer]),
+        host.call({ kind: 'bytes', bytes: copied }),
+      ];
+      const replies = await Promise.all(calls);
+      assert.deepEqual(replies.at(-1)?.journal, ['70000 bytes, the last is 1', '70000 bytes, the last is 2']);
+      assert.deepEqual([moved.length, copied.length], [0, 70_000]);
+      await host.close();
+    });
+
     test('errors keep class, code and fields', async () => {
       const host = await kind.open(newInit());
       await assert.rejects(host.call({ kind: 'netlinkError' }), (error) => {

@@ -13,6 +13,7 @@ export interface JournalInit {
 
 export type JournalRequest =
   | { readonly kind: 'note'; readonly text: string }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   /** Notes at once, answers when the gate is opened by a later request. */
   | { readonly kind: 'wait'; readonly text: string }
   | { readonly kind: 'openGate' }
@@ -38,6 +39,9 @@ export function createHandler(init: JournalInit): Handler<JournalRequest, Journa
       switch (request.kind) {
         case 'note':
           journal.push(request.text);
+          return reply();
+        case 'bytes':
+          journal.push(`${request.bytes.length} bytes, the last is ${request.bytes.at(-1)}`);
           return reply();
         case 'wait':
           journal.push(request.text);
