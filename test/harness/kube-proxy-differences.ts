@@ -39,6 +39,8 @@ interface Context {
   readonly facts: ClusterFacts;
   readonly family: IpFamily;
   frontends(line: Line): readonly Frontend[];
+  /** Both have the virtual service, or the destination, and it differs in what it is like. */
+  hasTwin(line: Line): boolean;
   /** Whether kube-proxy's set of this name has entries. */
   isEmptyThere(set: string): boolean;
   /** Names of the rules that explain kube-proxy's entries of a set; undefined among them = some entry is not explained. */
@@ -54,6 +56,8 @@ interface DifferenceRule {
 const conditional =
   /^(nat -A KUBE-(SERVICES|POSTROUTING|LOAD-BALANCER|NODE-PORT)|filter -A KUBE-(PROXY|SOURCE-RANGES)-FIREWALL) /;
 const vipSet = /^(CLUSTER-IP|LOAD-BALANCER|EXTERNAL-IP|EXTERNAL-IP-LOCAL)$/;
+/** Sets by which packets are masqueraded or exempt from it. */
+const exemption = /^(EXTERNAL-IP|EXTERNAL-IP-LOCAL|LOAD-BALANCER-LOCAL)$/;
 const wholeHalves = ['0.0.0.0/1', '128.0.0.0/1', '::/1', '8000::/1'];
 
 /** Name in docs/semantics.md → the rule. */
@@ -143,6 +147,29 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
     },
   ],
   [
+    'annotations',
+    {
+      side: 'both',
+      explains: (line, { frontends, hasTwin }) =>
+        frontends(line).some(({ body: { tuning } }) => {
+          if (line.kind === 'service') return tuning?.scheduler !== undefined && hasTwin(line);
+          if (tuning?.forward === undefined) return false;
+          return line.kind === 'destination' ? hasTwin(line) : exemption.test(line.set ?? '');
+        }),
+    },
+  ],
+  [
+    'weights',
+    {
+      side: 'both',
+      explains: (line, { facts, frontends, hasTwin }) =>
+        line.kind === 'destination' &&
+        (line.side === 'ours' || line.text.endsWith(' -w 1')) &&
+        hasTwin(line) &&
+        frontends(line).some(({ of }) => facts.weighed.has(of)),
+    },
+  ],
+  [
     'whole-range',
     {
       side: 'ours',
@@ -187,7 +214,7 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
 ]);
 
 export function differencesOf(theirs: Tables, ours: Tables, cluster: Cluster): readonly Difference[] {
-  const contexts = contextsOf(theirs, factsOf(cluster));
+  const contexts = contextsOf(theirs, ours, factsOf(cluster));
   const sides = { 'kube-proxy': theirs, ours };
   const lines: { readonly line: Line; readonly family: IpFamily }[] = [];
   const add = (line: Line, family: IpFamily): void => void lines.push({ line, family });
@@ -237,7 +264,7 @@ function factsOf(cluster: Cluster): ClusterFacts {
   return facts;
 }
 
-function contextsOf(theirs: Tables, facts: ClusterFacts): Readonly<Record<IpFamily, Context>> {
+function contextsOf(theirs: Tables, ours: Tables, facts: ClusterFacts): Readonly<Record<IpFamily, Context>> {
   const entries = new Map<string, string[]>();
   for (const line of theirs.sets) {
     const [, name = ''] = line.split(' ');
@@ -245,6 +272,7 @@ function contextsOf(theirs: Tables, facts: ClusterFacts): Readonly<Record<IpFami
     if (known === undefined) entries.set(name, [line]);
     else known.push(line);
   }
+  const identities = { ours: new Set(theirs.ipvs.map(identityOf)), 'kube-proxy': new Set(ours.ipvs.map(identityOf)) };
   const contextOf = (family: IpFamily): Context => {
     const entriesOf = (set: string): readonly string[] =>
       entries.get(`${family === 'IPv4' ? 'KUBE-' : 'KUBE-6-'}${set}`) ?? [];
@@ -252,12 +280,18 @@ function contextsOf(theirs: Tables, facts: ClusterFacts): Readonly<Record<IpFami
       facts,
       family,
       frontends: (line) => facts.frontendsOf({ ...line, family }),
+      hasTwin: ({ side, text }) => identities[side].has(identityOf(text)),
       isEmptyThere: (set) => entriesOf(set).length === 0,
       reasonsThere: (set) => entriesOf(set).map((text) => explanation(entryLine('kube-proxy', text)[0], context)),
     };
     return context;
   };
   return { IPv4: contextOf('IPv4'), IPv6: contextOf('IPv6') };
+}
+
+/** What is left of a line of `ipvsadm -Sn` without the properties. */
+function identityOf(line: string): string {
+  return /^-A \S+ \S+|^-a \S+ \S+ -r \S+/.exec(line)?.[0] ?? line;
 }
 
 function familyOfText(text: string): IpFamily {
