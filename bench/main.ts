@@ -16,6 +16,7 @@ const SUITES: Readonly<Record<string, readonly string[]>> = {
   /** What `--long` runs. */
   'kernel-long': ['memory-growth'],
   sync: ['first-sync'],
+  binding: ['vip-binding'],
   /** What a host without IPVS can measure. */
   native: ['ipset'],
 };

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- kernel|sync|--long]`: set-up, the C programs to compare with, each suite in one boot of the test kernel, and what
+ * `npm run bench [-- kernel|sync|binding|--long]`: set-up, the C programs to compare with, each suite in one boot of the test kernel, and what
  * the host's own kernel can do (ipset) in a network namespace of it. Results: bench/results.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { root, say } from './setup/run.mjs';
 import { setupOrExit } from './setup.mjs';
 
-const resultName = { kernel: 'kernel', sync: 'first-sync', 'kernel-long': 'kernel-long' };
+const resultName = { kernel: 'kernel', sync: 'first-sync', binding: 'vip-binding', 'kernel-long': 'kernel-long' };
 /** What takes long, and is asked for by name. */
 const long = 'kernel-long';
 

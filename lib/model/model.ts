@@ -5,10 +5,10 @@
 import { familyOf } from '../address.ts';
 import type { NodeBody, ObjectKey, ObjectRecord, RecordKind, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
+import { AddressIndex } from './address-index.ts';
 import { isOwnVip, mergeEndpoints } from './endpoints.ts';
 import { type EndpointRef, Exclusions } from './exclusions.ts';
 import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
-import { MultiMap } from './multi-map.ts';
 import { type Change, RecordStore } from './record-store.ts';
 import { type ServicePort, type ServicePortRef, servicePortId } from './service-port.ts';
 import { type NodePlace, selectEndpoints } from './topology.ts';
@@ -27,7 +27,6 @@ export interface ModelWarning {
 }
 
 const noSlices: ReadonlyMap<ObjectKey, SliceBody> = new Map();
-const noAddresses: ReadonlySet<IpAddress> = new Set();
 
 export class Model {
   readonly #families: readonly IpFamily[];
@@ -43,11 +42,7 @@ export class Model {
   readonly #withNodePort = new Set<ObjectKey>();
   /** Services with source ranges for a load balancer IP: what a change of the node's primary address touches. */
   readonly #withRanges = new Set<ObjectKey>();
-  /** Addresses of Services, node ports apart, → the Services: what it touches that a node gets or loses an address. */
-  readonly #servicesByVip = new MultiMap<IpAddress, ObjectKey>();
-  /** Names of the other Nodes by address. */
-  readonly #nodesByAddress = new MultiMap<IpAddress, ObjectKey>();
-  readonly #interfaceAddresses = new Map<IpFamily, ReadonlySet<IpAddress>>();
+  readonly #addresses = new AddressIndex();
   readonly #exclusions = new Exclusions();
   /** Slices changed that may have had the last word on an excluded endpoint. */
   #recheckExclusions = false;
@@ -68,14 +63,12 @@ export class Model {
 
   /** Addresses on the interfaces of this node (behaviour.md 2.4), sorted by text. */
   nodeAddresses(family: IpFamily): ReadonlySet<IpAddress> {
-    return this.#interfaceAddresses.get(family) ?? noAddresses;
+    return this.#addresses.onInterfaces(family);
   }
 
   /** Name of another Node that has this address, the lowest of several; undefined = none that is known. */
   otherNodeWith(address: IpAddress): ObjectKey | undefined {
-    let lowest: ObjectKey | undefined;
-    for (const name of this.#nodesByAddress.get(address)) if (lowest === undefined || name < lowest) lowest = name;
-    return lowest;
+    return this.#addresses.otherNodeWith(address);
   }
 
   apply(record: ObjectRecord): void {
@@ -196,11 +189,10 @@ export class Model {
     for (const body of [change.before, change.after]) {
       if (body !== undefined) this.#touch(change.key, body, this.#families, () => true);
     }
-    const { key, before, after } = change;
+    const { key, after } = change;
     mark(this.#withNodePort, key, after?.ports.some(({ nodePort }) => nodePort !== 0) ?? false);
     mark(this.#withRanges, key, after?.hasSourceRanges === true && after.loadBalancerIPs.length > 0);
-    for (const vip of vipsOf(before)) this.#servicesByVip.delete(vip, key);
-    for (const vip of vipsOf(after)) this.#servicesByVip.add(vip, key);
+    this.#addresses.serviceChanged(change);
   }
 
   /** A slice may move to another Service: the old one loses it, the new one gains it. */
@@ -245,7 +237,8 @@ export class Model {
 
   #nodeChanged(change: Change<NodeBody> | undefined): void {
     if (change === undefined) return;
-    this.#otherNodeChanged(change);
+    // A VIP that is the address of another Node is not served.
+    for (const address of this.#addresses.nodeChanged(change)) this.#touchVip(address);
     if (!(change.before?.self || change.after?.self)) return;
     const before = this.#self;
     this.#self = change.after?.self ? change.after : undefined;
@@ -258,27 +251,14 @@ export class Model {
     for (const service of this.#withRanges) this.#touchService(service, moved, () => true);
   }
 
-  /** A VIP that is the address of another Node is not served. */
-  #otherNodeChanged({ key, before, after }: Change<NodeBody>): void {
-    const lost = before === undefined || before.self ? [] : before.addresses;
-    const has = after === undefined || after.self ? [] : after.addresses;
-    for (const address of lost) this.#nodesByAddress.delete(address, key);
-    for (const address of has) this.#nodesByAddress.add(address, key);
-    for (const address of lost) if (!has.includes(address)) this.#touchVip(address);
-    for (const address of has) if (!lost.includes(address)) this.#touchVip(address);
-  }
-
   /** A VIP that is on an interface of this node is not bound. */
   #nodeAddressesChanged(): void {
     const all = new Set<IpAddress>();
     for (const [, { addresses }] of this.#nodeAddresses.entries()) for (const address of addresses) all.add(address);
     const sorted = [...all].sort();
     const moved = this.#families.filter((family) => {
-      const before = this.nodeAddresses(family);
-      const after = new Set(sorted.filter((address) => familyOf(address) === family));
-      this.#interfaceAddresses.set(family, after);
-      const changed = sorted.filter((address) => after.has(address) && !before.has(address));
-      for (const address of before) if (!after.has(address)) changed.push(address);
+      const ofFamily = sorted.filter((address) => familyOf(address) === family);
+      const changed = this.#addresses.interfacesChanged(family, ofFamily);
       for (const address of changed) this.#touchVip(address);
       return changed.length > 0;
     });
@@ -287,7 +267,7 @@ export class Model {
 
   #touchVip(address: IpAddress): void {
     if (!this.#families.includes(familyOf(address))) return;
-    for (const service of this.#servicesByVip.get(address)) {
+    for (const service of this.#addresses.servicesWith(address)) {
       this.#touchService(service, [familyOf(address)], () => true);
     }
   }
@@ -342,10 +322,6 @@ export class Model {
 function mark(keys: Set<ObjectKey>, key: ObjectKey, isMember: boolean): void {
   if (isMember) keys.add(key);
   else keys.delete(key);
-}
-
-function vipsOf(body: ServiceBody | undefined): readonly IpAddress[] {
-  return body === undefined ? [] : [...body.clusterIPs, ...body.externalIPs, ...body.loadBalancerIPs];
 }
 
 type PortTest = (name: string, protocol: ServicePortRef['protocol'], nodePort: number) => boolean;

@@ -27,6 +27,8 @@ export interface RuleOptions {
     | { readonly mode: 'InterfaceNamePrefix'; readonly prefix: string };
   /** The Node's pod CIDRs, canonical; only mode `NodeCIDR` looks at them. Undefined = the Node is not known (yet). */
   readonly podCIDRs: readonly string[] | undefined;
+  /** How VIPs are bound. Absent = by addresses. */
+  readonly vipBinding?: 'address' | 'local-route';
 }
 
 const noServiceRules: ServiceRules = { externalIPs: false, outFilters: new Map() };
@@ -184,8 +186,14 @@ function clusterIpMatch(family: IpFamily, options: RuleOptions): string {
   const match = matcher(family);
   if (options.masqueradeAll) return match.explained('CLUSTER-IP', 'dst,dst');
   const elsewhere = notLocal(family, options);
-  // Without a detector only the node's own processes are told apart: their source is the VIP itself.
-  if (elsewhere === undefined) return match.explained('CLUSTER-IP', 'src,dst');
+  // Without a detector only the node's own processes are told apart: their source is the VIP itself, or with an IPv6 local route some
+  // address of the node (docs/vip-binding.md).
+  if (elsewhere === undefined) {
+    const isRoute = family === 'IPv6' && options.vipBinding === 'local-route';
+    return isRoute
+      ? `${match.explained('CLUSTER-IP', 'dst,dst')} ${fromThisNode}`
+      : match.explained('CLUSTER-IP', 'src,dst');
+  }
   return `${elsewhere} ${match.explained('CLUSTER-IP', 'dst,dst')}`;
 }
 

@@ -72,7 +72,7 @@ export interface ProxierSettings {
   readonly allowedExternalIPs?: readonly string[];
   /**
    * How this host comes to take a VIP's packets. `address`: an address on kube-ipvs0, as kube-proxy. `local-route`: a route of type local and
-   * no address, which the kernel adds and finds without looking at all others; docs/semantics.md says what is different. Changing it moves
+   * no address, which the kernel adds and finds without looking at all others; docs/vip-binding.md says what is different. Changing it moves
    * the VIPs there are, without an interruption. Default `address`.
    */
   readonly vipBinding?: 'address' | 'local-route';
@@ -101,7 +101,7 @@ export interface ProxierSettings {
    * `all` but those of firewall marks and in `excludeCIDRs`, as kube-proxy does it.
    */
   readonly ownership?: 'ledger' | 'all';
-  /** CIDRs: a virtual service on an address in them is never removed. Default: none. */
+  /** CIDRs: a virtual service on an address in them is never removed. It is written, and its destinations drain, like any other. Default: none. */
   readonly excludeCIDRs?: readonly string[];
   /** Overwrite virtual services that are wanted, there, different, and not ours. Default false: reported as `contested`, left alone. */
   readonly takeOver?: boolean;

@@ -4,10 +4,10 @@ import type { Operation } from '../operations.ts';
 import { addDirtyEntry, type DirtyObjects } from '../plan/dirty.ts';
 import { entryObject, type ObjectId, serviceObject } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
-import { boundSetOf, nodePortSets, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
-import { type ServiceId, type SetName, serviceId } from '../plan/state.ts';
+import { boundSetOf, nodePortSets, setIdOf, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
+import { type KernelState, type ServiceId, type SetName, serviceId } from '../plan/state.ts';
 import { bindingObject, vipKinds } from '../plan/vip-binding.ts';
-import type { IpAddress, Protocol, ServiceKey, SetEntry } from '../types.ts';
+import type { IpAddress, IpFamily, Protocol, ServiceKey, SetEntry } from '../types.ts';
 
 /** A destination belongs to its service; `static`: the link or a set itself. */
 export type ObjectScope =
@@ -57,14 +57,21 @@ export function scopeOfKey(key: ServiceKey): ObjectScope {
 
 /**
  * Adds the object and all that may have been withheld because of it: a virtual service that cannot be written takes its tuple, its
- * destinations and the binding of its address along (plan/withheld.ts), and so gives them back when it can.
+ * destinations and the binding of its address along (plan/withheld.ts), and so gives them back when it can. What nobody asks for any more is
+ * known to the applied state alone.
  */
-export function markWithDependents(dirty: DirtyObjects, scope: ObjectScope, planner: Planner): void {
+export function markWithDependents(
+  dirty: DirtyObjects,
+  scope: ObjectScope,
+  planner: Planner,
+  applied: KernelState,
+): void {
   switch (scope.kind) {
     case 'service': {
       dirty.services.add(scope.service);
       markAddress(dirty, scope.address);
       const { protocol, port } = scope;
+      markGuards(dirty, tupleEntry(scope.address, protocol, port), familyOf(scope.address), applied);
       for (const id of tupleSetIds) {
         addDirtyEntry(dirty, setName(id, familyOf(scope.address)), tupleEntry(scope.address, protocol, port));
       }
@@ -75,6 +82,7 @@ export function markWithDependents(dirty: DirtyObjects, scope: ObjectScope, plan
     }
     case 'entry':
       addDirtyEntry(dirty, scope.set, scope.entry);
+      markRanges(dirty, scope.set, scope.entry, applied);
       markPorts(dirty, planner, entryObject(scope.set, scope.entry));
       return;
     case 'address':
@@ -83,6 +91,24 @@ export function markWithDependents(dirty: DirtyObjects, scope: ObjectScope, plan
       return;
     case 'static':
       return;
+  }
+}
+
+function markGuards(dirty: DirtyObjects, tuple: SetEntry, family: IpFamily, applied: KernelState): void {
+  const firewall = setName('LOAD-BALANCER-FW', family);
+  addDirtyEntry(dirty, firewall, tuple);
+  markRanges(dirty, firewall, tuple, applied);
+}
+
+/** The source ranges that are there for a firewall entry. */
+function markRanges(dirty: DirtyObjects, set: SetName, tuple: SetEntry, applied: KernelState): void {
+  const known = setIdOf(set);
+  if (known?.id !== 'LOAD-BALANCER-FW' || !applied.sets.get(set)?.has(tuple)) return;
+  for (const id of ['LOAD-BALANCER-SOURCE-IP', 'LOAD-BALANCER-SOURCE-CIDR'] as const) {
+    const ranges = setName(id, known.family);
+    for (const entry of applied.sets.get(ranges) ?? []) {
+      if (entry.startsWith(`${tuple},`)) addDirtyEntry(dirty, ranges, entry);
+    }
   }
 }
 

@@ -6,7 +6,7 @@ import { type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
 import type { ObjectId } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
 import { setSpecs } from '../plan/sets.ts';
-import type { ServiceId, SetName } from '../plan/state.ts';
+import type { KernelState, ServiceId, SetName } from '../plan/state.ts';
 import type { IpFamily, SetRef } from '../types.ts';
 import type { AppliedState } from './applied.ts';
 import type { ForeignServices } from './foreign.ts';
@@ -160,7 +160,7 @@ export class DataPlane {
   }
 
   #widen(scope: DirtyObjects | 'all', where: ObjectScope): DirtyObjects | 'all' {
-    if (scope !== 'all') markWithDependents(scope, where, this.#parts.planner);
+    if (scope !== 'all') markWithDependents(scope, where, this.#parts.planner, this.#parts.applied);
     return scope;
   }
 
@@ -178,8 +178,15 @@ export class DataPlane {
 
 /** Collects what is to be compared at the next pass. */
 export class DirtyQueue {
+  readonly #planner: Planner;
+  readonly #applied: KernelState;
   #all = false;
   #dirty = noDirtyObjects();
+
+  constructor(planner: Planner, applied: KernelState) {
+    this.#planner = planner;
+    this.#applied = applied;
+  }
 
   get isEmpty(): boolean {
     return !this.#all && isClean(this.#dirty);
@@ -191,8 +198,16 @@ export class DirtyQueue {
   }
 
   /** An object that could not be written, and what waited for it. */
-  addWithDependents(scope: ObjectScope, planner: Planner): void {
-    markWithDependents(this.#dirty, scope, planner);
+  addWithDependents(scope: ObjectScope): void {
+    markWithDependents(this.#dirty, scope, this.#planner, this.#applied);
+  }
+
+  /** Wanted virtual services that waited for something, with all that waited with them. */
+  addReleased(services: readonly ServiceId[]): void {
+    for (const id of services) {
+      const key = this.#planner.desired.services.get(id)?.service.key;
+      if (key !== undefined) this.addWithDependents(scopeOfKey(key));
+    }
   }
 
   take(): DirtyObjects | 'all' {

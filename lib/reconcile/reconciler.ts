@@ -18,7 +18,6 @@ import { Drains } from './drains.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
-import { scopeOfKey } from './object-scope.ts';
 import { emptyObserved, type Observed, readKernel, vipLink } from './observed.ts';
 import { OwnershipPolicy } from './ownership-policy.ts';
 import { DataPlane, DirtyQueue, kernelObject } from './pass.ts';
@@ -65,7 +64,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #conntrack: ConntrackLane;
   readonly #ruleInputs: RuleInputs;
   readonly #rules: RulesLane;
-  readonly #dirty = new DirtyQueue();
+  readonly #dirty: DirtyQueue;
   #session: KernelSession | undefined;
   #running: Running | undefined;
   readonly #statics: Statics;
@@ -88,6 +87,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#init = init;
     this.#effects = effects;
     this.#planner = new Planner(init);
+    this.#dirty = new DirtyQueue(this.#planner, this.#applied);
     this.#foreign = new ForeignServices(new OwnershipPolicy(init));
     this.#retries = new RetryQueue(effects.random);
     this.#statics = new Statics(init);
@@ -284,7 +284,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   /** Takes in what others did to links and addresses. False: only a full pass can tell what has changed. */
   #follow({ session }: Running, nowMs: number, tally: Tally): boolean {
     const { isLost, vips, nodeAddresses } = this.#addresses.follow(session, nowMs, tally);
-    for (const address of vips) this.#dirty.addWithDependents({ kind: 'address', address }, this.#planner);
+    for (const address of vips) this.#dirty.addWithDependents({ kind: 'address', address });
     if (nodeAddresses !== undefined) this.#know(nodeAddresses);
     return !isLost;
   }
@@ -329,10 +329,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     tally.rulesWritten += written;
     tally.failures.push(...failures);
     if (opened) this.#dirty.add('all');
-    for (const id of arrived) {
-      const key = this.#planner.desired.services.get(id)?.service.key;
-      if (key !== undefined) this.#dirty.addWithDependents(scopeOfKey(key), this.#planner);
-    }
+    this.#dirty.addReleased(arrived);
     if (!opened && arrived.length === 0) return;
     if (!this.#complete || this.#inSnapshot || signal.aborted) return;
     this.#write(running, nowMs, tally);
@@ -388,9 +385,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #projected(): DirtyObjects {
     this.#ruleInputs.followNode();
     const changed = this.#planner.project();
-    this.#rules.follow();
+    this.#dirty.addReleased(this.#rules.follow());
     this.#conntrack.note(changed.services);
-    for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope, this.#planner);
+    for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
     return changed;
   }

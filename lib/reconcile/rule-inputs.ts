@@ -7,7 +7,7 @@ import type { AppliedState } from './applied.ts';
 import type { ReconcileInit } from './protocol.ts';
 import type { RulesSource } from './rules-lane.ts';
 
-type RuleInit = Pick<ReconcileInit, 'nodeName' | 'masqueradeAll' | 'masqueradeBit' | 'detectLocal'>;
+type RuleInit = Pick<ReconcileInit, 'nodeName' | 'masqueradeAll' | 'masqueradeBit' | 'detectLocal' | 'vipBinding'>;
 
 export class RuleInputs implements RulesSource {
   readonly #init: RuleInit;
@@ -30,8 +30,8 @@ export class RuleInputs implements RulesSource {
   }
 
   get options(): RuleOptions {
-    const { masqueradeAll, masqueradeBit, detectLocal } = this.#init;
-    return { masqueradeAll, masqueradeBit, detectLocal, randomFully: true, podCIDRs: this.#podCIDRs };
+    const { masqueradeAll, masqueradeBit, detectLocal, vipBinding } = this.#init;
+    return { masqueradeAll, masqueradeBit, detectLocal, vipBinding, randomFully: true, podCIDRs: this.#podCIDRs };
   }
 
   get wanted(): WantedRules {

@@ -80,14 +80,16 @@ export class RulesLane {
     return this.#missing;
   }
 
-  /** Takes in what Services ask for by now. */
-  follow(): void {
+  /** Takes in what Services ask for by now. Returns the virtual services that waited for a rule and need none any more. */
+  follow(): readonly ServiceId[] {
+    const released: ServiceId[] = [];
     for (const service of this.#source.wanted.takeChanged()) {
       const family = service.includes('[') ? 'IPv6' : 'IPv4';
       const isMissing = this.#source.wanted.needsOutFilter(service) && !this.#inPlace.get(family)?.has(service);
       if (isMissing) this.#missing.add(service);
-      else this.#missing.delete(service);
+      else if (this.#missing.delete(service)) released.push(service);
     }
+    return released;
   }
 
   /** When there is something to do; undefined = nothing waits, or it is being done. `nowMs` stands for at once. */

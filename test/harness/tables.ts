@@ -1,4 +1,5 @@
 /** All that a proxier writes, as the tools show it: to see that something changed nothing. */
+import { vipRouteProtocol } from '../../lib/plan/vip-binding.ts';
 import { runTool } from './run-tool.ts';
 
 const commands: readonly (readonly [string, ...string[]])[] = [
@@ -9,6 +10,8 @@ const commands: readonly (readonly [string, ...string[]])[] = [
   ['iptables-nft-save'],
   ['ip6tables-nft-save'],
   ['ip', '-o', 'address', 'show', 'dev', 'kube-ipvs0'],
+  ['ip', 'route', 'show', 'table', 'local', 'proto', String(vipRouteProtocol)],
+  ['ip', '-6', 'route', 'show', 'table', 'local', 'proto', String(vipRouteProtocol)],
 ];
 
 /** Without the time of day (in comments) and packet counters. */

@@ -13,6 +13,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { vipRouteProtocol } from '../../lib/plan/vip-binding.ts';
 import { NetpeerClient, type NetpeerProtocol, type Outcome, startServer } from './netpeer.ts';
 import { runTool } from './run-tool.ts';
 import {
@@ -106,7 +107,7 @@ export class Topology implements AsyncDisposable {
   }
 }
 
-/** Empties IPVS, conntrack, ipset and iptables of this namespace and removes kube-ipvs0, for the next test's clean start. */
+/** Empties IPVS, conntrack, ipset and iptables of this namespace and removes kube-ipvs0 and the routes of VIPs, for the next test's clean start. */
 export async function clearTables(): Promise<void> {
   assertOwnNamespace();
   const mayFail = { mayFail: true } as const;
@@ -120,6 +121,8 @@ export async function clearTables(): Promise<void> {
     await runTool(tool, [], { input: '*nat\nCOMMIT\n*filter\nCOMMIT\n', ...mayFail });
   await runTool('ipset', ['destroy'], mayFail);
   await runTool('ip', ['link', 'delete', 'kube-ipvs0'], mayFail);
+  for (const family of ['-4', '-6'])
+    await runTool('ip', [family, 'route', 'flush', 'table', 'local', 'proto', String(vipRouteProtocol)], mayFail);
   await runTool('conntrack', ['-F'], mayFail);
 }
 

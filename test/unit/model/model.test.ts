@@ -119,3 +119,28 @@ test('only the record of this node says where it is', () => {
   model.apply(node(null));
   assert.equal(model.self, undefined);
 });
+
+test("a change of addresses touches the Services that have them: this node's interfaces, other Nodes, VIPs of all kinds", () => {
+  const ext = service({ externalIPs: [ip('203.0.113.5'), ip('fd00::5')] }, 'ns1/ext');
+  const lb = service({ loadBalancerIPs: [ip('203.0.113.6')], clusterIPs: [ip('10.96.0.11')] }, 'ns1/lb');
+  const model = modelOf(service(), ext, lb, nodeAddresses('192.168.1.10'));
+  const touched = (...records: ObjectRecord[]): string[] => {
+    for (const record of records) model.apply(record);
+    return dirtyIds(model).map((id) => id.slice(5).replace(/:.*/, ''));
+  };
+  model.takeDirty();
+  assert.deepEqual(touched(nodeAddresses('192.168.1.10', '203.0.113.5')), ['ns1/ext']);
+  assert.deepEqual(touched(nodeAddresses('192.168.1.10')), ['ns1/ext']);
+  assert.deepEqual(touched(nodeAddresses('192.168.1.10', '10.96.0.11')), ['ns1/lb']);
+  const other = (...addresses: string[]): ObjectRecord => node({ self: false, addresses: addresses.map(ip) }, 'n2');
+  assert.deepEqual(touched(other('203.0.113.6', '192.168.1.20')), ['ns1/lb']);
+  assert.equal(model.otherNodeWith(ip('203.0.113.6')), 'n2');
+  assert.deepEqual(touched(other('192.168.1.20', '203.0.113.6')), [], 'the same addresses');
+  assert.deepEqual(touched(node({ self: false, addresses: [ip('203.0.113.6')] }, 'n0')), ['ns1/lb']);
+  assert.equal(model.otherNodeWith(ip('203.0.113.6')), 'n0', 'the lowest name');
+  model.apply(node(null, 'n0'));
+  assert.deepEqual(touched(other('203.0.113.5')), ['ns1/ext', 'ns1/lb']);
+  assert.deepEqual(touched(node({ addresses: [ip('203.0.113.5')] })), [], "this node's own are no other's");
+  assert.equal(model.otherNodeWith(ip('203.0.113.6')), undefined);
+  assert.deepEqual(touched({ ...ext, body: null }, node(null, 'n2')), ['ns1/ext'], 'once, for being gone');
+});

@@ -1,7 +1,10 @@
 /** Two service ports that want the same kernel object (behaviour.md 2.10, design.md 'Three states'). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { difference } from '../../../lib/plan/difference.ts';
 import type { ServiceBody } from '../../../lib/records.ts';
+import { differenceDefaults } from '../../harness/difference-options.ts';
+import { MemoryState } from '../../harness/memory-state.ts';
 import { e1, e2, ip, message, nodeAddresses, plannerOf, service, servicePort, slice } from '../../harness/records.ts';
 import { stateText } from '../../harness/state-text.ts';
 
@@ -107,4 +110,76 @@ test('one endpoint that comes touches its service and its KUBE-LOOP-BACK entry, 
 
   planner.apply(message(slice([e2, e1])));
   assert.equal(planner.project().services.size, 0, 'the same again is no change');
+});
+
+const vip = '203.0.113.5';
+const wins = (planner: ReturnType<typeof plannerOf>): (string | undefined)[] => [
+  planner.wantedBy(`service tcp ${vip}:80`)[0],
+  planner.wantedBy(`address ${vip}`).join(),
+  [...planner.desired.sets]
+    .filter(([, entries]) => [...entries].some((entry) => entry.startsWith(`${vip},`)))
+    .map(([set]) => set.replace('KUBE-', ''))
+    .join(),
+];
+
+test('T92: an external IP and port of two Services: the same winner in every order and after every event, one warning, nothing flaps', () => {
+  const first = one({ externalIPs: [ip(vip)], externalPolicyLocal: true });
+  const second = two({ externalIPs: [ip(vip)] });
+  for (const records of [
+    [first, second],
+    [second, first],
+  ]) {
+    const planner = plannerOf([...records, ...slices]);
+    const winner = ['IPv4 ns1/two:p80/tcp', 'IPv4 ns1/two:p80/tcp', 'EXTERNAL-IP'];
+    for (let sync = 0; sync < 5; sync += 1) {
+      assert.deepEqual(wins(planner), winner, 'the address is bound for the winner alone');
+      planner.apply(message(slice(sync % 2 === 0 ? [] : [e1], { key: 'ns1/one-a', service: 'ns1/one' })));
+      planner.project();
+    }
+    const told = planner.warnings().filter(({ message: text }) => text.includes(vip));
+    assert.deepEqual(
+      told.map(({ object }) => object),
+      ['service ns1/one'],
+    );
+    planner.apply(message(service(null, 'ns1/two')));
+    const dirty = planner.project();
+    assert.deepEqual(wins(planner), ['IPv4 ns1/one:p80/tcp', 'IPv4 ns1/one:p80/tcp', 'EXTERNAL-IP-LOCAL']);
+    assert.equal(difference(planner.desired, MemoryState.of(planner.desired), dirty, differenceDefaults).length, 0);
+  }
+});
+
+test('T93: the same node port, and a cluster IP used twice, are decided likewise', () => {
+  const reused = [one({ clusterIPs: [ip('10.96.0.11')] }), two(), ...slices, nodeAddresses('192.168.1.10')];
+  for (const records of [reused, reused.toReversed()]) {
+    const planner = plannerOf(records);
+    for (const service of ['tcp 10.96.0.11:80', contested]) {
+      assert.deepEqual(planner.wantedBy(`service ${service}`)[0], 'IPv4 ns1/two:p80/tcp');
+    }
+    assert.deepEqual(planner.wantedBy('address 10.96.0.11'), ['IPv4 ns1/two:p80/tcp']);
+    assert.equal(planner.warnings().length, 2, 'one for each thing that is lost');
+  }
+});
+
+test('a load balancer IP beats an external IP, of the same Service too; source ranges and rules are the winner’s', () => {
+  const ranges = { sourceRanges: ['10.0.0.0/8'], hasSourceRanges: true };
+  const balanced = two({ createdMs: 9000, loadBalancerIPs: [ip(vip)], ...ranges });
+  const planner = plannerOf([one({ externalIPs: [ip(vip)] }), balanced]);
+  const sets = 'LOAD-BALANCER,LOAD-BALANCER-FW,LOAD-BALANCER-SOURCE-CIDR';
+  assert.deepEqual(wins(planner), ['IPv4 ns1/two:p80/tcp', 'IPv4 ns1/two:p80/tcp', sets]);
+  assert.deepEqual([...planner.rules.outFilters('IPv4').keys()], [`tcp ${vip}:80`]);
+
+  const older = one({ createdMs: 1, loadBalancerIPs: [ip(vip)] });
+  planner.apply(message(older));
+  planner.project();
+  assert.deepEqual(wins(planner), ['IPv4 ns1/one:p80/tcp', 'IPv4 ns1/one:p80/tcp', 'LOAD-BALANCER']);
+  assert.equal(planner.rules.outFilters('IPv4').size, 0, 'the rule belongs to the one that lost');
+
+  const itself = plannerOf([two({ loadBalancerIPs: [ip(vip)], externalIPs: [ip(vip)] })]);
+  assert.deepEqual(wins(itself), ['IPv4 ns1/two:p80/tcp', 'IPv4 ns1/two:p80/tcp', 'LOAD-BALANCER']);
+});
+
+test('an address is bound for whoever is served on it, and by two ports of two Services for both', () => {
+  const ports = [servicePort('p80', 80), servicePort('p81', 81)];
+  const planner = plannerOf([one({ externalIPs: [ip(vip)], ports }), two({ externalIPs: [ip(vip)] })]);
+  assert.deepEqual(planner.wantedBy(`address ${vip}`), ['IPv4 ns1/one:p81/tcp', 'IPv4 ns1/two:p80/tcp']);
 });

@@ -182,3 +182,82 @@ test('an endpoint that is not ready any more drains, and stays in KUBE-LOOP-BACK
     `update-destination ${vip} 10.244.1.5:8080`,
   ]);
 });
+
+const lbTuple = '198.18.0.1,tcp:80';
+const lbVip = 'tcp 198.18.0.1:80';
+const balanced = (...sourceRanges: string[]) =>
+  service({ loadBalancerIPs: [ip('198.18.0.1')], sourceRanges, hasSourceRanges: sourceRanges.length > 0 });
+
+test('a VIP without its firewall entry, or without its rule, is not reached: nothing of it is there but what was', () => {
+  const desired = stateOf(balanced('10.0.0.0/8'), slice([e2]));
+  const firewall = new Set([`entry KUBE-LOAD-BALANCER-FW ${lbTuple}`]);
+  for (const options of [{ hold: firewall }, { unruled: new Set([lbVip]) }]) {
+    const made = verbs(desired, emptyState(), options);
+    assert.ok(!made.some((line) => line.includes('198.18.0.1')), made.join());
+    assert.ok(made.includes('add-address 10.96.0.10'), 'the cluster IP does not wait');
+    // Made in the same batch, before the firewall entry was refused.
+    const half = emptyState();
+    half.services.set(lbVip, {
+      service: { key: key(desired, lbVip), scheduler: 'rr', flags: 0, timeoutSeconds: 0 },
+      destinations: new Map(),
+    });
+    assert.ok(!verbs(desired, half, options).some((line) => line.includes('198.18.0.1')), 'it stays empty');
+    const open = stateOf(balanced(), slice([e1]));
+    const changed = verbs(desired, open, options);
+    assert.ok(changed.includes(`create-destination ${lbVip} 10.244.2.7:8080`), 'what is reached is served on');
+    assert.ok(!changed.some((line) => /^remove-(service|address)/.test(line)));
+  }
+});
+
+function key(state: MemoryState, id: string) {
+  const node = state.services.get(id);
+  assert.ok(node);
+  return node.service.key;
+}
+
+test('a firewall entry that cannot be removed keeps its ranges, one of a service that cannot be removed stays with it', () => {
+  const before = stateOf(balanced('10.0.0.0/8'), slice([e2]));
+  const opened = verbs(stateOf(balanced(), slice([e2])), before, {
+    hold: new Set([`entry KUBE-LOAD-BALANCER-FW ${lbTuple}`]),
+  });
+  assert.deepEqual(opened, [], 'else everybody would be kept out');
+  const stuck = verbs(stateOf(service(), slice([e2])), before, { hold: new Set([`service ${lbVip}`]) });
+  assert.deepEqual(stuck, ['remove-address 198.18.0.1', 'remove-entry KUBE-IPVS-IPS 198.18.0.1']);
+});
+
+test('ranges that change: those that come before those that go, with the firewall entry around them', () => {
+  const cidr = (net: string): string => `KUBE-LOAD-BALANCER-SOURCE-CIDR ${lbTuple},${net}`;
+  const firewall = `KUBE-LOAD-BALANCER-FW ${lbTuple}`;
+  const [none, a, b] = [balanced(), balanced('10.0.0.0/8'), balanced('172.16.0.0/12')].map((record) => stateOf(record));
+  assert.ok(none && a && b);
+  assert.deepEqual(verbs(a, none), [`add-entry ${cidr('10.0.0.0/8')}`, `add-entry ${firewall}`]);
+  assert.deepEqual(verbs(b, a), [`add-entry ${cidr('172.16.0.0/12')}`, `remove-entry ${cidr('10.0.0.0/8')}`]);
+  assert.deepEqual(verbs(none, a), [`remove-entry ${firewall}`, `remove-entry ${cidr('10.0.0.0/8')}`]);
+});
+
+test('an external IP whose policy changes is in both sets for a while, which is to have SNAT; nothing moves that cannot', () => {
+  const external = (externalPolicyLocal: boolean) =>
+    stateOf(service({ externalIPs: [ip('203.0.113.5')], externalPolicyLocal }), slice([e1, e2]));
+  const [cluster, local] = [external(false), external(true)];
+  const [entry, localEntry] = ['KUBE-EXTERNAL-IP 203.0.113.5,tcp:80', 'KUBE-EXTERNAL-IP-LOCAL 203.0.113.5,tcp:80'];
+  const remote = 'tcp 203.0.113.5:80 10.244.2.7:8080';
+  const toLocal = [`update-destination ${remote}`, `add-entry ${localEntry}`, `remove-entry ${entry}`];
+  assert.deepEqual(verbs(local, cluster), toLocal);
+  const toCluster = [`add-entry ${entry}`, `create-destination ${remote}`, `remove-entry ${localEntry}`];
+  assert.deepEqual(verbs(cluster, local), toCluster);
+  assert.deepEqual(verbs(local, cluster, { closed: new Set(['IPv4']) }), toLocal, 'no frontend comes or goes');
+  assert.deepEqual(verbs(local, cluster, { hold: new Set([`destination ${remote}`]) }), [], 'it still needs its SNAT');
+  assert.deepEqual(
+    verbs(local, cluster, { hold: new Set([`entry ${localEntry}`]) }),
+    [toLocal[0]],
+    'else it is refused',
+  );
+});
+
+test('a weight of 0 that is wanted is no drain: it is written as asked, and stays', () => {
+  const zero = stateOf(service(), slice([{ ...e2, weight: 0 }]));
+  assert.deepEqual(verbs(zero, stateOf(service(), slice([e2]))), [`update-destination ${vip} 10.244.2.7:8080`]);
+  assert.deepEqual(verbs(zero, zero), []);
+  zero.finishDrains(MemoryState.of(zero));
+  assert.equal(zero.services.get(vip)?.destinations.size, 1);
+});

@@ -183,6 +183,19 @@ test('T9: masqueradeAll, a detector and none differ in exactly one line', () => 
   assert.deepEqual(differing({ detectLocal: { mode: 'NodeCIDR' }, podCIDRs: [] }), rule('', 'src,dst'));
 });
 
+test('where VIPs are bound by local routes, the form without a detector knows the node by its addresses in IPv6', () => {
+  const forms = (['IPv4', 'IPv6'] as const).map((family) => {
+    const rules = lines(
+      staticRules(family, { ...defaults, detectLocal: { mode: 'ClusterCIDR', cidrs: [] }, vipBinding: 'local-route' }),
+    );
+    return rules.find((rule) => rule.includes('cluster ip + port'))?.replace(/^.* --match-set /, '');
+  });
+  assert.deepEqual(forms, [
+    'KUBE-CLUSTER-IP src,dst -j KUBE-MARK-MASQ',
+    'KUBE-6-CLUSTER-IP dst,dst -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ',
+  ]);
+});
+
 test('while the Node is not known, mode NodeCIDR leaves the rules that are there, and writes some where there are none', () => {
   const options = (podCIDRs: readonly string[] | undefined, masqueradeAll = false): RuleOptions => ({
     ...defaults,

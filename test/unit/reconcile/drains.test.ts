@@ -22,6 +22,22 @@ async function served(init: ConstructorParameters<typeof World>[1] = {}, ...reco
   return world;
 }
 
+test('a weight of 0 that a user wants is no drain: the destination stays, also after a restart; unwanted, it drains', async () => {
+  const world = await served({}, web(), slice('ns1/web-1', 'ns1/web', ['10.244.1.5'], { weights: [0] }));
+  assert.match(inKernel(world), /10\.244\.1\.5:8080 -m -w 0/);
+  await world.pass(120_000);
+  world.die();
+  await world.start();
+  const report = await world.say(web(), slice('ns1/web-1', 'ns1/web', ['10.244.1.5'], { weights: [0] }));
+  assert.deepEqual([report.operations, report.draining], [0, 0]);
+  await world.pass(120_000);
+  assert.match(inKernel(world), /10\.244\.1\.5:8080 -m -w 0/);
+  assert.deepEqual(world.events, []);
+  assert.equal((await world.say(webSlice())).draining, 2);
+  await world.pass(2000);
+  assert.doesNotMatch(inKernel(world), /10\.244\.1\.5/);
+});
+
 describe('the drain time-out of a Service', () => {
   test('counts in the place of the option, and for what drains already when it changes', async () => {
     const world = await served({}, web({ drainTimeoutMs: 10_000 }), webSlice('10.244.1.5', '10.244.2.7'));

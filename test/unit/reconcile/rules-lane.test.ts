@@ -9,7 +9,7 @@ import type { ObjectRecord } from '../../../lib/records.ts';
 import { FakeIptables } from '../../../lib/testing/fake-iptables.ts';
 import { FakeSysctls } from '../../../lib/testing/fake-sysctls.ts';
 import { defaultInit } from '../../harness/default-init.ts';
-import { newKernel, service, slice, World } from './world.ts';
+import { ip, newKernel, restricted, service, slice, World } from './world.ts';
 
 const web = service('ns1/web', '10.96.0.10');
 const other = service('ns1/other', '10.96.0.11');
@@ -125,6 +125,162 @@ describe('the iptables lane', () => {
     assert.equal(world.kernel.dump(), await right());
     open();
     assert.deepEqual((await full).failures, []);
+  });
+});
+
+describe('KUBE-IPVS-OUT-FILTER', () => {
+  const node: ObjectRecord = {
+    source: 'test',
+    seq: 1,
+    kind: 'node',
+    key: 'n1',
+    uid: 'n1',
+    body: { self: true, zone: '', addresses: [ip('192.168.1.10')], podCIDRs: [] },
+  };
+  const lb = restricted('ns1/lb', '10.96.0.20', '198.18.0.1', '10.0.0.0/8');
+  const lbSlice = slice('ns1/lb-1', 'ns1/lb', ['10.244.1.9']);
+  const rule = '-A KUBE-IPVS-OUT-FILTER -s 198.18.0.1/32 -m ipvs --vproto 6 --vaddr 198.18.0.1 --vport 80 -j DROP';
+  const rulesOf = async (world: World): Promise<string[]> =>
+    (await world.iptables.save('IPv4')).match(/^-A KUBE-IPVS-OUT-FILTER .*$/gm) ?? [];
+  const started = async (...records: ObjectRecord[]): Promise<World> => {
+    const world = new World();
+    await world.start();
+    await world.say(node, ...records);
+    return world;
+  };
+
+  test('a VIP that this node must not reach is made after its rule; what else there is does not wait for it', async () => {
+    const world = await started(web, webSlice('10.244.1.5'));
+    await world.say(lb, lbSlice, other, otherSlice('10.244.1.6'));
+    const first = world.kernel.dump();
+    assert.doesNotMatch(first, /198\.18\.0\.1/, 'neither the virtual service, nor its tuple, nor its address');
+    assert.match(first, /kube-ipvs0 10\.96\.0\.11[\s\S]*kube-ipvs0 10\.96\.0\.20/);
+    const [report] = await world.pass(0);
+    assert.deepEqual([report?.rulesWritten, report?.failures], [1, []]);
+    assert.deepEqual(await rulesOf(world), [rule]);
+    assert.match(world.kernel.dump(), /add KUBE-LOAD-BALANCER-FW 198\.18\.0\.1,tcp:80/);
+    assert.match(world.kernel.dump(), /kube-ipvs0 198\.18\.0\.1/);
+  });
+
+  test('the first pass waits for the rules of all there are: one restore', async () => {
+    const second = restricted('ns1/lb2', '10.96.0.21', '198.18.0.2', '10.0.0.0/8');
+    const world = await started(lb, lbSlice, second);
+    assert.equal((await rulesOf(world)).length, 2);
+    assert.match(world.kernel.dump(), /kube-ipvs0 198\.18\.0\.1[\s\S]*kube-ipvs0 198\.18\.0\.2/);
+    assert.equal(world.iptables.log.length, 2, 'one at the start, one for both VIPs');
+    assert.deepEqual(await world.pass(1000), [], 'and nothing is left to do');
+  });
+
+  test('iptables that fails: the VIP waits and is named, others are served, and in the end it is, too (T73)', async () => {
+    const world = await started(web, webSlice('10.244.1.5'));
+    world.iptables.failNext('restore', 2);
+    await world.say(lb, lbSlice);
+    const [failed, retried] = await world.pass(200);
+    assert.deepEqual(
+      failed?.failures.map(({ object, error }) => [object, error.code]),
+      [
+        ['rules IPv4', 'ERR_IPTABLES'],
+        ['service tcp 198.18.0.1:80', 'ERR_IPTABLES'],
+      ],
+    );
+    await world.say(other, otherSlice('10.244.1.6'));
+    assert.match(world.kernel.dump(), /kube-ipvs0 10\.96\.0\.11/);
+    assert.equal(retried?.failures.length, 2);
+    await world.pass(1000);
+    assert.match(world.kernel.dump(), /kube-ipvs0 198\.18\.0\.1/);
+  });
+
+  test('a host without xt_ipvs: those VIPs are not served, the constant rules are mended all the same', async () => {
+    const world = new World();
+    const restore = world.iptables.restore.bind(world.iptables);
+    world.iptables.restore = async (family, text) => {
+      if (text.includes('-m ipvs')) throw new ProxierError('ERR_IPTABLES', "Couldn't load match `ipvs'");
+      return restore(family, text);
+    };
+    await world.start();
+    world.iptables.outside('IPv4', '*nat\n-F KUBE-MARK-MASQ\nCOMMIT\n');
+    const report = await world.say(node, lb, lbSlice, web, webSlice('10.244.1.5'));
+    assert.deepEqual(
+      report.failures.map(({ object }) => object),
+      ['rules IPv4', 'service tcp 198.18.0.1:80'],
+    );
+    assert.match(await world.iptables.save('IPv4'), /-A KUBE-MARK-MASQ -j MARK/);
+    assert.match(world.kernel.dump(), /kube-ipvs0 10\.96\.0\.10/);
+    assert.doesNotMatch(world.kernel.dump(), /198\.18\.0\.1/);
+    await world.say(restricted('ns1/lb', '10.96.0.20', '198.18.0.1', '0.0.0.0/0'));
+    await world.pass(1000);
+    assert.match(world.kernel.dump(), /kube-ipvs0 198\.18\.0\.1/, 'this node may reach it now: no rule is needed');
+  });
+
+  test('a rule goes after its VIP, not before, and not because the VIP cannot be removed', async () => {
+    const world = await started(lb, lbSlice);
+    world.kernel.failNext(({ verb }) => verb === 'remove-service', 'ENOMEM', 2);
+    await world.say(service('ns1/lb', null));
+    await world.pass(50);
+    assert.deepEqual(await rulesOf(world), [rule], 'the virtual service is there');
+    assert.match(world.kernel.dump(), /add KUBE-LOAD-BALANCER-FW 198\.18\.0\.1,tcp:80/, 'and so are its ranges');
+    await world.pass(1000);
+    assert.doesNotMatch(world.kernel.dump(), /198\.18\.0\.1/);
+    assert.deepEqual(await rulesOf(world), []);
+  });
+
+  test('ranges that come to leave this node out, or to take it in, change the rule of a VIP that goes on being served', async () => {
+    const world = await started(restricted('ns1/lb', '10.96.0.20', '198.18.0.1', '192.168.0.0/16'), lbSlice);
+    assert.deepEqual(await rulesOf(world), []);
+    assert.match(world.kernel.dump(), /add KUBE-LOAD-BALANCER-SOURCE-IP 198\.18\.0\.1,tcp:80,198\.18\.0\.1/);
+    world.kernel.afterEach = ({ verb }) => assert.doesNotMatch(verb, /-service|-address/);
+    await world.say(lb);
+    await world.pass(1000);
+    assert.deepEqual(await rulesOf(world), [rule]);
+    await world.say(service('ns1/lb', '10.96.0.20', { body: { loadBalancerIPs: [ip('198.18.0.1')] } }));
+    await world.pass(1000);
+    assert.deepEqual(await rulesOf(world), []);
+  });
+
+  test('a restart leaves the rules of VIPs alone until it knows what is asked for', async () => {
+    const world = await started(lb, lbSlice);
+    world.die();
+    const log = world.iptables.log.length;
+    await world.start();
+    await world.hint(node);
+    await world.pass(40_000);
+    assert.deepEqual(await rulesOf(world), [rule]);
+    await world.say(lb, lbSlice);
+    await world.pass(1000);
+    assert.equal(world.iptables.log.length, log, 'nothing was written');
+    world.die();
+    await world.start();
+    await world.say(node);
+    await world.pass(1000);
+    assert.deepEqual(await rulesOf(world), [], 'what nobody asks for any more is gone');
+  });
+
+  test('external IPs bring the rules for packets from bridge ports, and take them along', async () => {
+    const physdev = async (world: World): Promise<number> =>
+      (await world.iptables.save('IPv4')).match(/-m physdev/g)?.length ?? 0;
+    const world = await started(web);
+    assert.equal(await physdev(world), 0);
+    await world.say(service('ns1/ext', '10.96.0.30', { body: { externalIPs: [ip('203.0.113.5')] } }));
+    assert.match(world.kernel.dump(), /kube-ipvs0 203\.0\.113\.5/, 'which do not hold it up');
+    await world.pass(0);
+    assert.equal(await physdev(world), 2);
+    await world.say(service('ns1/ext', null));
+    await world.pass(0);
+    assert.equal(await physdev(world), 0);
+  });
+
+  test('rules that are right cost a tick nothing, and Services that need none neither', async () => {
+    const many = Array.from({ length: 200 }, (_, index) => {
+      const low = `${index >> 8}.${index & 255}`;
+      return restricted(`ns1/lb${index}`, `10.97.${low}`, `198.18.${low}`, '10.0.0.0/8');
+    });
+    const world = await started(...many);
+    assert.equal((await rulesOf(world)).length, 200);
+    const log = world.iptables.log.length;
+    assert.deepEqual(await world.pass(10_000), []);
+    await world.say(web, webSlice('10.244.1.5'));
+    await world.pass(1000);
+    assert.equal(world.iptables.log.length, log, 'a Service without a rule asks for no check');
   });
 });
 

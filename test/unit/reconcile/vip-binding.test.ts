@@ -79,6 +79,23 @@ test('a VIP that cannot be bound in the new way keeps the old one, and the failu
   assert.ok(!bound(kernel).address.includes(vips[0]));
 });
 
+test('an IPv6 route of somebody else in the place of ours: the failure names its owner, and the VIP stays as it is until it goes', async () => {
+  const before = await served('address');
+  before.die();
+  const { kernel } = before;
+  const theirs = { ...vipRoute(ip(vips[2])), protocol: 99 };
+  kernel.outside.apply({ verb: 'add-local-route', route: theirs });
+  const world = new World(kernel, { vipBinding: 'local-route', families: ['IPv4', 'IPv6'] });
+  await world.start();
+  const { failures } = await world.say(...records);
+  const failure = failures.find(({ object }) => object === `route ${vips[2]}/128`);
+  assert.match(failure?.error.message ?? '', /protocol 99/);
+  assert.deepEqual(bound(kernel), { address: [vips[2]], 'local-route': vips.slice(0, 2) });
+  kernel.outside.apply({ verb: 'remove-local-route', route: theirs });
+  await world.pass(5000);
+  assert.deepEqual(bound(kernel), { address: [], 'local-route': [...vips] });
+});
+
 test('a route that somebody removed is seen by a full pass and put back; a VIP of nobody loses its own, and only its own', async () => {
   const world = await served('local-route');
   const { kernel } = world;

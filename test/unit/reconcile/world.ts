@@ -49,6 +49,8 @@ export interface ServiceOptions {
   readonly port?: number;
   readonly nodePort?: number;
   readonly createdMs?: number;
+  /** What else the Service has. */
+  readonly body?: Partial<ServiceBody>;
   readonly drainTimeoutMs?: number;
 }
 
@@ -76,18 +78,24 @@ export function service(key: string, clusterIP: string | null, options: ServiceO
           internalPolicyLocal: false,
           externalPolicyLocal: false,
           healthCheckNodePort: 0,
+          ...options.body,
           ...(drainTimeoutMs === undefined ? {} : { tuning: { drainTimeoutMs } }),
         };
   return { ...base('service', key), kind: 'service', body };
+}
+
+/** With a load balancer IP that only these may reach. */
+export function restricted(key: string, clusterIP: string, vip: string, ...sourceRanges: string[]): ObjectRecord {
+  return service(key, clusterIP, { body: { loadBalancerIPs: [ip(vip)], sourceRanges, hasSourceRanges: true } });
 }
 
 export function slice(
   key: string,
   of: string,
   addresses: readonly string[] | null,
-  options: { readonly protocol?: Protocol; readonly local?: boolean } = {},
+  options: { readonly protocol?: Protocol; readonly local?: boolean; readonly weights?: readonly number[] } = {},
 ): ObjectRecord {
-  const { protocol = 'tcp', local = false } = options;
+  const { protocol = 'tcp', local = false, weights } = options;
   const condition = EndpointBit.ready | EndpointBit.serving | (local ? EndpointBit.local : 0);
   const body =
     addresses === null
@@ -98,6 +106,7 @@ export function slice(
           ports: [{ name: 'p', protocol, port: 8080 }],
           addresses: addresses.map(ip),
           conditions: addresses.map(() => condition),
+          ...(weights && { weights }),
         };
   return { ...base('slice', key), kind: 'slice', body };
 }
@@ -106,7 +115,8 @@ export class World {
   readonly kernel: FakeKernel;
   readonly iptables: FakeIptables;
   readonly sysctls: FakeSysctls = new FakeSysctls();
-  readonly init: ReconcileInit;
+  /** Counts from the next start after {@link die} on. */
+  init: ReconcileInit;
   readonly events: ReconcileEvent[] = [];
   nowMs = 1_000_000;
   /** When the reconciler wants to be called; undefined = nothing waits. */
