@@ -5,10 +5,11 @@
 
 import { familyOf, parseAddress } from '../../lib/address.ts';
 import { specialAddress } from '../../lib/kube/address-class.ts';
-import type { IpAddress, IpFamily } from '../../lib/types.ts';
+import type { IpFamily } from '../../lib/types.ts';
 import { ClusterFacts, type Frontend } from './cluster-facts.ts';
 import type { Cluster, Tables } from './kube-proxy-model.ts';
 import type { RuleLine } from './rule-lines.ts';
+import { entryLine, familyOfText, identityOf, ipvsLine, type Line, ruleLine } from './table-lines.ts';
 
 export interface Difference {
   /** Who has the line and the other has not. */
@@ -16,23 +17,6 @@ export interface Difference {
   readonly line: string;
   /** Name of the rule that explains it; undefined = nothing does. */
   readonly rule: string | undefined;
-}
-
-/** A line and what it speaks of. */
-interface Line {
-  readonly side: Difference['side'];
-  readonly text: string;
-  /** Without `KUBE-` or `KUBE-6-`: of an entry, or of a rule that matches a set. */
-  readonly set?: string;
-  /** `tcp 10.96.0.10:80` */
-  readonly service?: string;
-  readonly address?: IpAddress | undefined;
-  /** Of a destination, or a KUBE-LOOP-BACK entry. */
-  readonly endpoint?: IpAddress | undefined;
-  /** The third part of an entry. */
-  readonly net?: string;
-  /** A rule, a bare port. */
-  readonly kind: 'service' | 'destination' | 'entry' | 'address' | 'rule' | 'order';
 }
 
 interface Context {
@@ -287,69 +271,6 @@ function contextsOf(theirs: Tables, ours: Tables, facts: ClusterFacts): Readonly
     return context;
   };
   return { IPv4: contextOf('IPv4'), IPv6: contextOf('IPv6') };
-}
-
-/** What is left of a line of `ipvsadm -Sn` without the properties. */
-function identityOf(line: string): string {
-  return /^-A \S+ \S+|^-a \S+ \S+ -r \S+/.exec(line)?.[0] ?? line;
-}
-
-function familyOfText(text: string): IpFamily {
-  return text.includes('[') || text.includes('KUBE-6-') || /^[0-9a-f]*:/.test(text) ? 'IPv6' : 'IPv4';
-}
-
-function ipvsLine(side: Line['side'], text: string): [Line, IpFamily] {
-  const [, flag = '', name = '', rest = ''] = /^-[Aa] (-t|-u|--sctp-service) (\S+)(.*)$/.exec(text) ?? [];
-  const protocol = flag === '-t' ? 'tcp' : flag === '-u' ? 'udp' : 'sctp';
-  const endpoint = /^ -r (\S+) /.exec(rest)?.[1];
-  const line: Line = {
-    side,
-    text,
-    service: `${protocol} ${name}`,
-    address: hostOf(name),
-    kind: endpoint === undefined ? 'service' : 'destination',
-    ...(endpoint !== undefined && { endpoint: hostOf(endpoint) }),
-  };
-  return [line, familyOfText(name)];
-}
-
-function hostOf(hostPort: string): IpAddress | undefined {
-  return parseAddress(hostPort.slice(0, hostPort.lastIndexOf(':')).replace(/[[\]]/g, ''));
-}
-
-function entryLine(side: Line['side'], text: string): [Line, IpFamily] {
-  const [, prefix = '', set = '', entry = ''] = /^add (KUBE-6-|KUBE-)(\S+) (.*)$/.exec(text) ?? [];
-  const [first = '', protocolPort, net] = entry.split(',');
-  const [protocol, port] = protocolPort?.split(':') ?? [];
-  const family = prefix === 'KUBE-' ? 'IPv4' : 'IPv6';
-  const isEndpoint = set === 'LOOP-BACK';
-  const line: Line = {
-    side,
-    text,
-    set,
-    kind: 'entry',
-    ...(isEndpoint ? { endpoint: parseAddress(first) } : { address: parseAddress(first) }),
-    ...(port !== undefined &&
-      !isEndpoint && { service: `${protocol} ${family === 'IPv6' ? `[${first}]` : first}:${port}` }),
-    ...(net !== undefined && { net }),
-  };
-  return [line, family];
-}
-
-function ruleLine(side: Line['side'], text: RuleLine): Line {
-  const set = /--match-set (?:KUBE-6-|KUBE-)(\S+)/.exec(text)?.[1];
-  const [, number, vip = '', port] = /--vproto (\d+) --vaddr (\S+) --vport (\d+)/.exec(text) ?? [];
-  const protocol = number === '6' ? 'tcp' : number === '17' ? 'udp' : 'sctp';
-  return {
-    side,
-    text,
-    kind: 'rule',
-    ...(set !== undefined && { set }),
-    ...(vip !== '' && {
-      address: parseAddress(vip),
-      service: `${protocol} ${vip.includes(':') ? `[${vip}]` : vip}:${port}`,
-    }),
-  };
 }
 
 /** Lines of the first that the second lacks, as often as it lacks them. */
