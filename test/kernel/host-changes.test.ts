@@ -24,6 +24,8 @@ const init: ReconcileInit = {
   ipvsTimeouts: { tcpSeconds: 0, tcpFinSeconds: 60, udpSeconds: 0 },
   conntrack: { udpStreamTimeoutSeconds: 100 },
 };
+/** The kernel's own; another test may have set others. */
+const kernelTimeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
 const settings = [
   'net/ipv4/conf/all/arp_ignore',
   'net/ipv4/conf/all/arp_announce',
@@ -77,6 +79,7 @@ describe('the host', () => {
     await runTool('modprobe', ['nf_conntrack']);
     asBefore = settings.map(read);
     session = openSession();
+    session.run(new Batch().setTimeouts(kernelTimeouts));
     handler = createHandler(init);
     await send({ kind: 'start', nowMs });
     const records = [tuned(service('ns1/web', '10.96.0.10', { nodePort: 30080 }), { scheduler: 'nosuch' })];
@@ -85,7 +88,7 @@ describe('the host', () => {
 
   after(async () => {
     await handler?.close?.();
-    session?.run(new Batch().setTimeouts({ tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 }));
+    session?.run(new Batch().setTimeouts(kernelTimeouts));
     session?.close();
     settings.forEach((key, index) => {
       writeFileSync(`/proc/sys/${key}`, asBefore?.[index] ?? '');
@@ -96,7 +99,7 @@ describe('the host', () => {
 
   test('has the settings that were asked for', () => {
     assert.deepEqual(settings.map(read), ['1', '2', '100']);
-    assert.deepEqual(session.timeouts(), { tcpSeconds: 900, tcpFinSeconds: 60, udpSeconds: 300 });
+    assert.deepEqual(session.timeouts(), { ...kernelTimeouts, tcpFinSeconds: 60 });
   });
 
   test('lacks a scheduler: that Service has the default one, and the warning says so', () => {
