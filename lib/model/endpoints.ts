@@ -1,5 +1,5 @@
 /** EndpointSlices of one Service → the endpoints of one service port (behaviour.md 1.3). */
-import { EndpointBit, type ObjectKey, type SliceBody } from '../records.ts';
+import { EndpointBit, type ObjectKey, type ServiceBody, type SliceBody } from '../records.ts';
 import type { IpAddress, Protocol } from '../types.ts';
 
 export interface Endpoint {
@@ -83,4 +83,9 @@ function addEndpoints(byId: Map<string, Endpoint>, slice: SliceBody, port: numbe
       nodeHints: slice.nodeHints?.[index] ?? noHints,
     });
   });
+}
+
+/** An address of the Service itself: packets sent there would come back to be sent there again. */
+export function isOwnVip({ address }: Endpoint, { clusterIPs, externalIPs, loadBalancerIPs }: ServiceBody): boolean {
+  return clusterIPs.includes(address) || externalIPs.includes(address) || loadBalancerIPs.includes(address);
 }

@@ -6,7 +6,7 @@ import { familyOf } from '../address.ts';
 import type { NodeBody, ObjectKey, ObjectRecord, RecordKind, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { AddressIndex } from './address-index.ts';
-import { mergeEndpoints } from './endpoints.ts';
+import { isOwnVip, mergeEndpoints } from './endpoints.ts';
 import { type EndpointRef, Exclusions } from './exclusions.ts';
 import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
 import { type Change, RecordStore } from './record-store.ts';
@@ -145,7 +145,9 @@ export class Model {
     if (port === undefined) return undefined;
     const slices = this.#slicesByService.get(ref.service) ?? noSlices;
     const merged = mergeEndpoints(slices, ref.family, ref.portName, ref.protocol);
-    const endpoints = this.#exclusions.applyTo(merged);
+    const circular = merged.filter((endpoint) => isOwnVip(endpoint, body));
+    const usable = circular.length === 0 ? merged : merged.filter((endpoint) => !circular.includes(endpoint));
+    const endpoints = this.#exclusions.applyTo(usable);
     return {
       ...ref,
       clusterIP,
@@ -153,6 +155,7 @@ export class Model {
       nodePort: port.nodePort,
       body,
       endpoints: selectEndpoints(endpoints, this.#place()),
+      circular,
     };
   }
 
@@ -172,9 +175,9 @@ export class Model {
   }
 
   /** Every endpoint of a service port, used or not, and why. Not for a hot path: it looks at all slices of the Service anew. */
-  explain(ref: ServicePortRef): readonly EndpointVerdict[] {
-    const slices = this.#slicesByService.get(ref.service) ?? noSlices;
-    return explainEndpoints(slices, ref, this.#place(), this.#exclusions);
+  explain(port: ServicePort): readonly EndpointVerdict[] {
+    const slices = this.#slicesByService.get(port.service) ?? noSlices;
+    return explainEndpoints(slices, port, this.#place(), this.#exclusions);
   }
 
   #place(): NodePlace {

@@ -37,6 +37,8 @@ export interface ServicePort extends ServicePortRef {
   /** The whole Service: addresses of both families, policies, affinity. */
   readonly body: ServiceBody;
   readonly endpoints: EndpointLists;
+  /** Endpoints in none of the lists, because their address is a virtual IP of the Service itself. */
+  readonly circular: readonly Endpoint[];
 }
 
 /** `IPv4 ns1/svc1:p80/tcp`; the name part is left out when it is empty: `IPv4 ns1/svc1:/tcp`. */

@@ -1,6 +1,7 @@
 /** Why a service port is served as it is: its frontends with the policy that counts for each, and its endpoints with what came of them. */
 import { familyOf } from '../address.ts';
-import type { EndpointVerdict, Verdict } from '../model/explain-endpoints.ts';
+import type { EndpointVerdict } from '../model/explain-endpoints.ts';
+import type { Verdict } from '../model/explain-reasons.ts';
 import type { ServicePort } from '../model/service-port.ts';
 import type { ObjectKey } from '../records.ts';
 import type { IpAddress } from '../types.ts';

@@ -231,7 +231,8 @@ export class Engine {
     this.#untilReady = this.#untilReady === undefined ? report : sumReports(this.#untilReady, report);
     if (!report.complete) return;
     this.#phase = 'ready';
-    this.#log.info({ services: report.services, destinations: report.destinations }, 'ready');
+    const { families } = this.#options.init;
+    this.#log.info({ families, services: report.services, destinations: report.destinations }, 'ready');
     this.#emitter.emit('ready', this.#untilReady);
     this.#resolveReady(this.#untilReady);
   }

@@ -156,16 +156,23 @@ const ingress = [
 
 /** Good and bad values of the annotations there are. */
 function annotations(dice: Dice): Fields {
-  const some = dice.some<readonly [string, string]>(
-    [
-      ['ipvs-proxier.io/scheduler', 'wlc'],
-      ['ipvs-proxier.io/scheduler', 'mh'],
-      ['ipvs-proxier.io/forward', 'direct'],
-      ['ipvs-proxier.io/drain-timeout', '30s'],
-      ['ipvs-proxier.io/drain-timeout', 'nonsense'],
-    ],
-    dice.pick([0, 0, 2]),
-  );
+  const some = dice
+    .some<readonly [string, string]>(
+      [
+        ['scheduler', 'wlc'],
+        ['scheduler', 'mh'],
+        ['scheduler-flags', 'mh-fallback'],
+        ['forward', 'direct'],
+        ['forward', 'tunnel'],
+        ['drain-timeout', '30s'],
+        ['drain-timeout', 'nonsense'],
+        ['zone-weights', 'z1=3,z2=0'],
+        ['weight-node-label', 'example.com/capacity'],
+        ['no-such', 'thing'],
+      ],
+      dice.pick([0, 0, 2]),
+    )
+    .map(([name, value]) => [`ipvs-proxier.io/${name}`, value] as const);
   return Object.fromEntries(some);
 }
 
@@ -190,6 +197,7 @@ function endpointObject(family: string, dice: Dice): Fields {
   return {
     addresses: [family === 'IPv4' ? `10.244.0.${host}` : `fd00:244::${host}`],
     nodeName: dice.pick([ownNode, 'n2']),
+    ...dice.pick<Fields>([{}, { zone: 'z1' }, { zone: 'z2' }]),
     conditions: dice.pick<Fields>([
       {},
       { ready: true, serving: true, terminating: false },
@@ -215,7 +223,10 @@ function nodeObject(dice: Dice): Fields {
     metadata: {
       name,
       uid: name,
-      labels: zone === undefined ? {} : { 'topology.kubernetes.io/zone': zone },
+      labels: {
+        ...(zone !== undefined && { 'topology.kubernetes.io/zone': zone }),
+        ...dice.pick<Fields>([{}, { 'example.com/capacity': '7' }, { 'example.com/capacity': 'much' }]),
+      },
     },
     spec: { podCIDRs: dice.some(['10.244.1.0/24', 'fd00:244:1::/64'], 2) },
     status: {

@@ -23,6 +23,8 @@ export class ClusterFacts {
   readonly localEndpoints: ReadonlySet<string>;
   /** Services of which an endpoint is said twice and differently: `ns/svc1 10.244.1.5`, and `ns/svc1` alone. */
   readonly saidTwice: ReadonlySet<string>;
+  /** Services with an endpoint of another weight than 1. */
+  readonly weighed: ReadonlySet<string>;
   readonly #frontends: readonly Frontend[];
 
   constructor({ records, interfaceAddresses }: Cluster) {
@@ -36,6 +38,9 @@ export class ClusterFacts {
         const local = body.addresses.filter((_, index) => ((body.conditions[index] ?? 0) & EndpointBit.local) !== 0);
         return local.map((address) => `${body.service} ${address}`);
       }),
+    );
+    this.weighed = new Set(
+      records.flatMap(({ kind, body }) => (kind === 'slice' && body?.weights !== undefined ? [body.service] : [])),
     );
     this.saidTwice = endpointsSaidTwice(records);
     this.#frontends = records.flatMap(({ kind, key, body }) =>

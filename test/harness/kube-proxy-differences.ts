@@ -5,10 +5,11 @@
 
 import { familyOf, parseAddress } from '../../lib/address.ts';
 import { specialAddress } from '../../lib/kube/address-class.ts';
-import type { IpAddress, IpFamily } from '../../lib/types.ts';
+import type { IpFamily } from '../../lib/types.ts';
 import { ClusterFacts, type Frontend } from './cluster-facts.ts';
 import type { Cluster, Tables } from './kube-proxy-model.ts';
 import type { RuleLine } from './rule-lines.ts';
+import { entryLine, familyOfText, identityOf, ipvsLine, type Line, ruleLine } from './table-lines.ts';
 
 export interface Difference {
   /** Who has the line and the other has not. */
@@ -18,27 +19,12 @@ export interface Difference {
   readonly rule: string | undefined;
 }
 
-/** A line and what it speaks of. */
-interface Line {
-  readonly side: Difference['side'];
-  readonly text: string;
-  /** Without `KUBE-` or `KUBE-6-`: of an entry, or of a rule that matches a set. */
-  readonly set?: string;
-  /** `tcp 10.96.0.10:80` */
-  readonly service?: string;
-  readonly address?: IpAddress | undefined;
-  /** Of a destination, or a KUBE-LOOP-BACK entry. */
-  readonly endpoint?: IpAddress | undefined;
-  /** The third part of an entry. */
-  readonly net?: string;
-  /** A rule, a bare port. */
-  readonly kind: 'service' | 'destination' | 'entry' | 'address' | 'rule' | 'order';
-}
-
 interface Context {
   readonly facts: ClusterFacts;
   readonly family: IpFamily;
   frontends(line: Line): readonly Frontend[];
+  /** Both have the virtual service, or the destination, and it differs in what it is like. */
+  hasTwin(line: Line): boolean;
   /** Whether kube-proxy's set of this name has entries. */
   isEmptyThere(set: string): boolean;
   /** Names of the rules that explain kube-proxy's entries of a set; undefined among them = some entry is not explained. */
@@ -54,6 +40,8 @@ interface DifferenceRule {
 const conditional =
   /^(nat -A KUBE-(SERVICES|POSTROUTING|LOAD-BALANCER|NODE-PORT)|filter -A KUBE-(PROXY|SOURCE-RANGES)-FIREWALL) /;
 const vipSet = /^(CLUSTER-IP|LOAD-BALANCER|EXTERNAL-IP|EXTERNAL-IP-LOCAL)$/;
+/** Sets by which packets are masqueraded or exempt from it. */
+const exemption = /^(EXTERNAL-IP|EXTERNAL-IP-LOCAL|LOAD-BALANCER-LOCAL)$/;
 const wholeHalves = ['0.0.0.0/1', '128.0.0.0/1', '::/1', '8000::/1'];
 
 /** Name in docs/semantics.md → the rule. */
@@ -143,6 +131,29 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
     },
   ],
   [
+    'annotations',
+    {
+      side: 'both',
+      explains: (line, { frontends, hasTwin }) =>
+        frontends(line).some(({ body: { tuning } }) => {
+          if (line.kind === 'service') return tuning?.scheduler !== undefined && hasTwin(line);
+          if (tuning?.forward === undefined) return false;
+          return line.kind === 'destination' ? hasTwin(line) : exemption.test(line.set ?? '');
+        }),
+    },
+  ],
+  [
+    'weights',
+    {
+      side: 'both',
+      explains: (line, { facts, frontends, hasTwin }) =>
+        line.kind === 'destination' &&
+        (line.side === 'ours' || line.text.endsWith(' -w 1')) &&
+        hasTwin(line) &&
+        frontends(line).some(({ of }) => facts.weighed.has(of)),
+    },
+  ],
+  [
     'whole-range',
     {
       side: 'ours',
@@ -187,7 +198,7 @@ export const differenceRules: ReadonlyMap<string, DifferenceRule> = new Map<stri
 ]);
 
 export function differencesOf(theirs: Tables, ours: Tables, cluster: Cluster): readonly Difference[] {
-  const contexts = contextsOf(theirs, factsOf(cluster));
+  const contexts = contextsOf(theirs, ours, factsOf(cluster));
   const sides = { 'kube-proxy': theirs, ours };
   const lines: { readonly line: Line; readonly family: IpFamily }[] = [];
   const add = (line: Line, family: IpFamily): void => void lines.push({ line, family });
@@ -237,7 +248,7 @@ function factsOf(cluster: Cluster): ClusterFacts {
   return facts;
 }
 
-function contextsOf(theirs: Tables, facts: ClusterFacts): Readonly<Record<IpFamily, Context>> {
+function contextsOf(theirs: Tables, ours: Tables, facts: ClusterFacts): Readonly<Record<IpFamily, Context>> {
   const entries = new Map<string, string[]>();
   for (const line of theirs.sets) {
     const [, name = ''] = line.split(' ');
@@ -245,6 +256,7 @@ function contextsOf(theirs: Tables, facts: ClusterFacts): Readonly<Record<IpFami
     if (known === undefined) entries.set(name, [line]);
     else known.push(line);
   }
+  const identities = { ours: new Set(theirs.ipvs.map(identityOf)), 'kube-proxy': new Set(ours.ipvs.map(identityOf)) };
   const contextOf = (family: IpFamily): Context => {
     const entriesOf = (set: string): readonly string[] =>
       entries.get(`${family === 'IPv4' ? 'KUBE-' : 'KUBE-6-'}${set}`) ?? [];
@@ -252,70 +264,13 @@ function contextsOf(theirs: Tables, facts: ClusterFacts): Readonly<Record<IpFami
       facts,
       family,
       frontends: (line) => facts.frontendsOf({ ...line, family }),
+      hasTwin: ({ side, text }) => identities[side].has(identityOf(text)),
       isEmptyThere: (set) => entriesOf(set).length === 0,
       reasonsThere: (set) => entriesOf(set).map((text) => explanation(entryLine('kube-proxy', text)[0], context)),
     };
     return context;
   };
   return { IPv4: contextOf('IPv4'), IPv6: contextOf('IPv6') };
-}
-
-function familyOfText(text: string): IpFamily {
-  return text.includes('[') || text.includes('KUBE-6-') || /^[0-9a-f]*:/.test(text) ? 'IPv6' : 'IPv4';
-}
-
-function ipvsLine(side: Line['side'], text: string): [Line, IpFamily] {
-  const [, flag = '', name = '', rest = ''] = /^-[Aa] (-t|-u|--sctp-service) (\S+)(.*)$/.exec(text) ?? [];
-  const protocol = flag === '-t' ? 'tcp' : flag === '-u' ? 'udp' : 'sctp';
-  const endpoint = /^ -r (\S+) /.exec(rest)?.[1];
-  const line: Line = {
-    side,
-    text,
-    service: `${protocol} ${name}`,
-    address: hostOf(name),
-    kind: endpoint === undefined ? 'service' : 'destination',
-    ...(endpoint !== undefined && { endpoint: hostOf(endpoint) }),
-  };
-  return [line, familyOfText(name)];
-}
-
-function hostOf(hostPort: string): IpAddress | undefined {
-  return parseAddress(hostPort.slice(0, hostPort.lastIndexOf(':')).replace(/[[\]]/g, ''));
-}
-
-function entryLine(side: Line['side'], text: string): [Line, IpFamily] {
-  const [, prefix = '', set = '', entry = ''] = /^add (KUBE-6-|KUBE-)(\S+) (.*)$/.exec(text) ?? [];
-  const [first = '', protocolPort, net] = entry.split(',');
-  const [protocol, port] = protocolPort?.split(':') ?? [];
-  const family = prefix === 'KUBE-' ? 'IPv4' : 'IPv6';
-  const isEndpoint = set === 'LOOP-BACK';
-  const line: Line = {
-    side,
-    text,
-    set,
-    kind: 'entry',
-    ...(isEndpoint ? { endpoint: parseAddress(first) } : { address: parseAddress(first) }),
-    ...(port !== undefined &&
-      !isEndpoint && { service: `${protocol} ${family === 'IPv6' ? `[${first}]` : first}:${port}` }),
-    ...(net !== undefined && { net }),
-  };
-  return [line, family];
-}
-
-function ruleLine(side: Line['side'], text: RuleLine): Line {
-  const set = /--match-set (?:KUBE-6-|KUBE-)(\S+)/.exec(text)?.[1];
-  const [, number, vip = '', port] = /--vproto (\d+) --vaddr (\S+) --vport (\d+)/.exec(text) ?? [];
-  const protocol = number === '6' ? 'tcp' : number === '17' ? 'udp' : 'sctp';
-  return {
-    side,
-    text,
-    kind: 'rule',
-    ...(set !== undefined && { set }),
-    ...(vip !== '' && {
-      address: parseAddress(vip),
-      service: `${protocol} ${vip.includes(':') ? `[${vip}]` : vip}:${port}`,
-    }),
-  };
 }
 
 /** Lines of the first that the second lacks, as often as it lacks them. */

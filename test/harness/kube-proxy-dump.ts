@@ -1,6 +1,7 @@
 /** What the real kube-proxy 1.36.2 wrote for a manifest: the dumps of test/fixtures/kube-proxy-1.36.2. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ResourceKind } from '../../lib/kube/source.ts';
 import type { Tables } from './kube-proxy-model.ts';
 import { ruleLines } from './rule-lines.ts';
 
@@ -22,8 +23,8 @@ export interface KubeProxyDump extends Tables {
 }
 
 /** The objects of a manifest, as JSON. */
-export function fixtureObjects(name: string): readonly { readonly kind: string }[] {
-  const list: { readonly items: readonly { readonly kind: string }[] } = JSON.parse(
+export function fixtureObjects(name: string): readonly { readonly kind: ResourceKind }[] {
+  const list: { readonly items: readonly { readonly kind: ResourceKind }[] } = JSON.parse(
     readFileSync(join(fixtureFolder, `${name}.json`), 'utf8'),
   );
   return list.items;

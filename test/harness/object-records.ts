@@ -1,29 +1,18 @@
 /** Objects of a manifest as records, and our tables for them. */
-import { projectNode } from '../../lib/kube/node-projection.ts';
-import { projectService } from '../../lib/kube/service-projection.ts';
-import { projectSlice } from '../../lib/kube/slice-projection.ts';
+import { RecordStore } from '../../lib/kube/record-store.ts';
+import type { ResourceKind } from '../../lib/kube/source.ts';
 import { Planner } from '../../lib/plan/planner.ts';
 import { familyRules, type RuleOptions, type RuleSet } from '../../lib/plan/rules.ts';
-import type { ObjectRecord } from '../../lib/records.ts';
 import type { Cluster, Tables } from './kube-proxy-model.ts';
 import { nodeAddresses, planDefaults } from './records.ts';
 import { stateText } from './state-text.ts';
 
 /** The interfaces of the node have the addresses that its Node says. */
-export function clusterOf(objects: readonly { readonly kind: string }[], nodeName: string): Cluster {
-  const records = objects.map((object, seq): ObjectRecord => {
-    const header = { source: 'manifest', seq };
-    if (object.kind === 'Service') {
-      const { key = '', uid, body } = projectService(object);
-      return { ...header, kind: 'service', key, uid, body };
-    }
-    if (object.kind === 'EndpointSlice') {
-      const { key = '', uid, body } = projectSlice(object, nodeName);
-      return { ...header, kind: 'slice', key, uid, body };
-    }
-    const { key = '', uid, body } = projectNode(object, nodeName);
-    return { ...header, kind: 'node', key, uid, body };
-  });
+export function clusterOf(objects: readonly { readonly kind: ResourceKind }[], nodeName: string): Cluster {
+  const store = new RecordStore({ nodeName });
+  const sink = store.sinkFor({ name: 'manifest', kinds: ['Service', 'EndpointSlice', 'Node'] });
+  for (const object of objects) sink.upsert(object.kind, object);
+  const records = store.snapshot();
   const interfaceAddresses = records.flatMap(({ kind, body }) =>
     kind === 'node' && body?.self === true ? body.addresses : [],
   );

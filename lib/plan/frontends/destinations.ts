@@ -36,7 +36,10 @@ export function destinationLists(port: ServicePort, fallback: 'cluster' | 'none'
     external,
     nodePort: forward === 'masquerade' ? external : destinationsOf(takesLocal ? local : cluster, 'masquerade'),
     forward,
-    warnings: misfit === undefined ? [] : [misfitWarning(port, asked, misfit)],
+    warnings: [
+      ...(misfit === undefined ? [] : [misfitWarning(port, asked, misfit)]),
+      ...port.circular.map(circularWarning),
+    ],
   };
 }
 
@@ -49,6 +52,10 @@ function destinationsOf(endpoints: readonly Endpoint[], forward: ForwardMethod):
     destinations.set(destinationId({ address, port }), { address, port, weight, forward });
   }
   return destinations;
+}
+
+function circularWarning(endpoint: Endpoint): string {
+  return `endpoint ${destinationId(endpoint)} is a virtual IP of the Service itself: it is skipped, for packets to it would come back`;
 }
 
 function misfitWarning(port: ServicePort, asked: ForwardMethod, misfit: Endpoint): string {

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { ResourceKind } from '../../../lib/kube/source.ts';
 import { ruleChanges, staticRules } from '../../../lib/plan/rules.ts';
 import { setIdOf, setSpecs } from '../../../lib/plan/sets.ts';
 import { clusterEvents, ownNode } from '../../harness/arbitrary-objects.ts';
@@ -110,7 +111,7 @@ const balanced = (...addresses: string[]): { readonly [key: string]: unknown } =
 
 /** Manifests that there is no dump of → the differences that there have to be beside those that there are always. */
 const manifests: Readonly<
-  Record<string, readonly [objects: readonly { readonly kind: string }[], rules: readonly string[]]>
+  Record<string, readonly [objects: readonly { readonly kind: ResourceKind }[], rules: readonly string[]]>
 > = {
   'external IPs, both policies, one on an interface': [
     [
@@ -224,6 +225,20 @@ const manifests: Readonly<
       node('n1', { status: { addresses: [{ type: 'InternalIP', address: '192.168.1.10' }] } }),
     ],
     ['health-check-without-node-port'],
+  ],
+  'a scheduler by annotation': [
+    [
+      service('svc1', {}, {}, { annotations: { 'ipvs-proxier.io/scheduler': 'wlc' } }),
+      slice('s', { endpoints: [near, far] }),
+    ],
+    ['annotations'],
+  ],
+  'weights by the zone': [
+    [
+      service('svc1', {}, {}, { annotations: { 'ipvs-proxier.io/zone-weights': 'z1=3' } }),
+      slice('s', { endpoints: [{ ...near, zone: 'z1' }, far] }),
+    ],
+    ['weights'],
   ],
   'one node port of two Services': [
     [

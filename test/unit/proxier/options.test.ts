@@ -158,6 +158,7 @@ test('defaults are those of the documentation', () => {
   assert.equal(rest.minSyncPeriodMs, 0);
   assert.equal(rest.ignoreOtherProxiers, false);
   assert.equal(rest.thread, 'worker');
+  // T57: a node without IPv6 runs with one family; the log line `ready` says which there are.
   assert.deepEqual(resolveOptions(origin, { ...machine, hasIPv6: () => false }).init.families, ['IPv4']);
 });
 
