@@ -5,7 +5,7 @@ export const ExitCode = {
   error: 1,
   /** The command line is wrong. */
   usage: 2,
-  /** `run --once`, `replay`: something wanted is not served: it failed, has no known outcome, is contested, or was not complete in time. */
+  /** `run --once`: something wanted is not served: it failed, has no known outcome, is contested, or was not complete in time. */
   incomplete: 3,
 } as const;
 
@@ -14,6 +14,6 @@ Exit codes:
   0  done; stopped by SIGTERM or SIGINT
   1  error: no permission, no IPVS in the kernel, unusable kubeconfig, another proxier, ...
   2  wrong command line
-  3  run --once, replay: an operation failed or has no known outcome, a virtual service or a set that is wanted is somebody
+  3  run --once: an operation failed or has no known outcome, a virtual service or a set that is wanted is somebody
      else's or of another type and was left alone, or the pass was not complete within --timeout or when it was stopped
 `;
