@@ -15,7 +15,7 @@ interface ReplayFlags {
 export function addReplayCommand(program: Command, terminal: Terminal, exit: (code: number) => void): void {
   program
     .command('replay')
-    .argument('<file>', 'a recording: what run --record, or the option record of Proxier, has written')
+    .argument('<file>', 'a recording, as the option record of Proxier writes it')
     .description(
       'run a proxier on recorded events, with the options it was recorded with, and show what it did (exit code 3: not all was served)',
     )
