@@ -93,7 +93,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#statics = new Statics(init);
     this.#settings = new Settings(init, effects);
     this.#addresses = new AddressFollower(init, this.#applied, this.#retries);
-    this.#drains = new Drains(this.#planner, this.#applied, init);
+    this.#drains = new Drains(this.#planner, this.#applied, init, this.#foreign.policy);
     const { untouchable } = this.#foreign;
     this.#conntrack = new ConntrackLane({ desired: this.#planner.desired, applied: this.#applied, untouchable });
     this.#ruleInputs = new RuleInputs(init, this.#planner, this.#applied, () => this.#complete);
@@ -412,6 +412,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       observed,
       foreign: this.#foreign,
       written: this.#applied,
+      withLeftOvers: (applied) => this.#drains.preview(applied),
       mayRemove: this.#allSynced,
       saved,
       ruleOptions: this.#ruleInputs.options,

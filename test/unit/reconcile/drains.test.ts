@@ -1,9 +1,9 @@
 /** What ends slowly: time-outs per Service, whole Services, endpoints on request (behaviour.md 2.9, section 9 #9 to #11; T65 to T69). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { EndpointDrain, EndpointDrainState, SyncReport } from '../../../lib/reconcile/protocol.ts';
+import type { EndpointDrain, EndpointDrainState, PlanResult, SyncReport } from '../../../lib/reconcile/protocol.ts';
 import type { ObjectRecord } from '../../../lib/records.ts';
-import { foreignService, ip, newKernel, type ServiceOptions, service, slice, World } from './world.ts';
+import { foreignService, ip, newKernel, restricted, type ServiceOptions, service, slice, World } from './world.ts';
 
 const web = (options: ServiceOptions = {}) => service('ns1/web', '10.96.0.10', { nodePort: 30080, ...options });
 const webSlice = (...addresses: string[]) => slice('ns1/web-1', 'ns1/web', addresses);
@@ -72,6 +72,12 @@ describe('the drain time-out of a Service', () => {
     assert.doesNotMatch(inKernel(world), /10\.244\.2\.7/);
   });
 });
+
+/** What `plan` says before a run, with every source synced. */
+async function unstarted(world: World, ...records: ObjectRecord[]): Promise<PlanResult | undefined> {
+  await world.send({ kind: 'records', nowMs: world.nowMs, message: { records, allSynced: true } });
+  return (await world.send({ kind: 'plan', against: 'kernel' })).plan;
+}
 
 describe('drainServices', () => {
   const drainServices = { drainServices: true };
@@ -190,6 +196,49 @@ describe('drainServices', () => {
     assert.ok(!inKernel(world).includes('30080'));
     await world.pass(30_000);
     assert.doesNotMatch(inKernel(world), /10\.96\.0\.10/);
+  });
+
+  test('plan says the same: what drains and what stays with its rules, before and while it does', async () => {
+    const node: ObjectRecord = {
+      ...{ source: 'test', seq: 1, kind: 'node', key: 'n1', uid: 'n1' },
+      body: { self: true, zone: '', addresses: [ip('192.168.1.10')], podCIDRs: [] },
+    };
+    const lb = restricted('ns1/web', '10.96.0.10', '172.20.0.9', '10.0.0.0/8');
+    for (const vipBinding of ['address', 'local-route'] as const) {
+      const world = await served({ ...drainServices, vipBinding }, node, lb, webSlice('10.244.1.5'));
+      world.die();
+      await world.start();
+      const { plan } = await world.send({ kind: 'plan', against: 'kernel' });
+      assert.deepEqual(plan?.operations, [], 'nothing is removed before all is known');
+      await world.close();
+      const asked = await unstarted(world, node);
+      const drained = asked?.operations.map(({ text }) => text) ?? [];
+      assert.deepEqual(drained.sort(), [
+        'ipvsadm -e -t 10.96.0.10:80 -r 10.244.1.5:8080 -m -w 0',
+        'ipvsadm -e -t 172.20.0.9:80 -r 10.244.1.5:8080 -m -w 0',
+      ]);
+      assert.deepEqual(asked?.rules, []);
+      await world.close();
+      for (const key of [webKey, 'tcp 172.20.0.9:80']) world.kernel.setConnections(key, '10.244.1.5:8080', 1, 0);
+      await world.start();
+      world.kernel.log.length = 0;
+      await world.say(node);
+      assert.deepEqual(world.kernel.log.toSorted(), drained, 'what was planned');
+      const { plan: later } = await world.send({ kind: 'plan', against: 'kernel' });
+      assert.deepEqual([later?.operations, later?.rules], [[], []]);
+    }
+  });
+
+  test('what excludeCIDRs protects stays as it is, with its destinations', async () => {
+    const world = await served(
+      { ...drainServices, excludeCIDRs: ['10.96.0.0/24'] },
+      web({ nodePort: 0 }),
+      webSlice('10.244.1.5'),
+    );
+    await world.say(gone, webSlice());
+    await world.pass(100_000);
+    assert.match(inKernel(world), /-a -t 10\.96\.0\.10:80 -r 10\.244\.1\.5:8080 -m -w 1/);
+    assert.doesNotMatch(inKernel(world), /kube-ipvs0 10\.96\.0\.10/);
   });
 
   test('without the option a Service goes at once, and foreign ones are never kept', async () => {
