@@ -15,20 +15,20 @@ const intervalMs = 1000;
 
 export type DrainedEvent = Extract<ReconcileEvent, { kind: 'drained' }>;
 
-/** How long this destination of this virtual service may take, as things are now. */
-export type DrainTimeout = (service: ServiceId, destination: DestinationId) => number;
+/** When the time is up of this destination of this virtual service, which has drained since then, as things are now. */
+export type DrainDeadline = (service: ServiceId, destination: DestinationId, sinceMs: number) => number;
 
 export class DrainQueue {
-  readonly #timeoutOf: DrainTimeout;
+  readonly #deadlineOf: DrainDeadline;
   /** Since when. The deadline follows from it, so that a time-out that changes counts for what drains already. */
   readonly #since = new Map<ServiceId, Map<DestinationId, number>>();
   #size = 0;
   #nextMs: number | undefined;
   #checkedMs = Number.NEGATIVE_INFINITY;
 
-  /** @param timeoutOf A destination is deleted after this long even if connections remain; 0 = they are not waited for. */
-  constructor(timeoutOf: DrainTimeout) {
-    this.#timeoutOf = timeoutOf;
+  /** @param deadlineOf From then on a destination is deleted even if connections remain. */
+  constructor(deadlineOf: DrainDeadline) {
+    this.#deadlineOf = deadlineOf;
   }
 
   get size(): number {
@@ -58,7 +58,7 @@ export class DrainQueue {
         const sinceMs = since.get(destination) ?? nowMs;
         since.set(destination, sinceMs);
         this.#size += 1;
-        const deadlineMs = sinceMs + this.#timeoutOf(service, destination);
+        const deadlineMs = this.#deadlineOf(service, destination, sinceMs);
         // One that was due at the last check, and is still there, was refused and has its turn with the next.
         if (deadlineMs > this.#checkedMs) nextMs = Math.min(nextMs, deadlineMs);
       }
@@ -90,7 +90,7 @@ export class DrainQueue {
         const count = connections.get(destination);
         if (count === undefined) applied.forgetDestination(service, destination);
         if (known === undefined || count === undefined) continue;
-        if (count > 0 && nowMs < sinceMs + this.#timeoutOf(service, destination)) continue;
+        if (count > 0 && nowMs < this.#deadlineOf(service, destination, sinceMs)) continue;
         const { address, port } = known;
         ripe.push({
           change: {

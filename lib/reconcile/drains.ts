@@ -29,7 +29,7 @@ export class Drains {
   readonly #planner: Planner;
   readonly #applied: AppliedState;
   readonly #timeoutMs: number;
-  readonly #queue = new DrainQueue((service, destination) => this.#timeoutOf(service, destination));
+  readonly #queue = new DrainQueue((...drain) => this.#deadlineOf(...drain));
   readonly #leftOvers: LeftOvers;
   readonly #endpoints = new EndpointDrains();
   /** The counts are to be read for those that are waited for though nothing drains: their writes are refused. */
@@ -94,7 +94,7 @@ export class Drains {
       this.#endpoints.note(event);
     }
     this.#endpoints.observe(this.#applied, this.#planner.desired);
-    this.#endpoints.expire((service, destination, sinceMs) => sinceMs + this.#timeoutOf(service, destination), nowMs);
+    this.#endpoints.expire((...drain) => this.#deadlineOf(...drain), nowMs);
     this.#retryMs = undefined;
     return this.observe(nowMs);
   }
@@ -104,10 +104,10 @@ export class Drains {
     return this.#endpoints.takeChanges();
   }
 
-  #timeoutOf(service: ServiceId, destination: DestinationId): number {
+  #deadlineOf(service: ServiceId, destination: DestinationId, sinceMs: number): number {
     const known = this.#applied.services.get(service)?.destinations.get(destination);
-    const asked = known === undefined ? undefined : this.#endpoints.timeoutOf(known);
-    return asked ?? this.#planner.drainTimeoutOf(service) ?? this.#timeoutMs;
+    const asked = known === undefined ? undefined : this.#endpoints.deadlineOf(known);
+    return asked ?? sinceMs + (this.#planner.drainTimeoutOf(service) ?? this.#timeoutMs);
   }
 }
 

@@ -342,6 +342,32 @@ describe('endpoints drained on request', () => {
     assert.match(inKernel(world), out);
   });
 
+  test('its time-out is counted from when it was asked for, and is not inherited by the next pod of the address', async () => {
+    const world = await served();
+    for (const key of [webKey, nodeKey]) world.kernel.setConnections(key, '10.244.2.7:8080', 1, 0);
+    const terminating = slice('ns1/web-1', 'ns1/web', ['10.244.1.5', '10.244.2.7']);
+    if (terminating.kind !== 'slice' || terminating.body === null) throw new Error('no slice');
+    const [ready = 0] = terminating.body.conditions;
+    await world.say({ ...terminating, body: { ...terminating.body, conditions: [ready, 0] } });
+    await world.pass(30_000);
+    await drain(world, { ...endpoint, timeoutMs: 4000 });
+    await world.pass(3000);
+    assert.match(
+      inKernel(world),
+      /10\.244\.2\.7:8080 -m -w 0/,
+      'it has drained for longer, and was given four seconds now',
+    );
+    await world.pass(1000);
+    assert.doesNotMatch(inKernel(world), /10\.244\.2\.7/);
+    await world.say(webSlice('10.244.1.5'));
+    await world.say(webSlice('10.244.1.5', '10.244.2.7'));
+    assert.match(inKernel(world), out);
+    for (const key of [webKey, nodeKey]) world.kernel.setConnections(key, '10.244.2.7:8080', 1, 0);
+    await world.say(webSlice('10.244.1.5'));
+    await world.pass(30_000);
+    assert.match(inKernel(world), /10\.244\.2\.7:8080 -m -w 0/, "the Service's time-out counts");
+  });
+
   test('a new worker that is told first never lets it in again', async () => {
     const world = await served();
     world.kernel.setConnections(webKey, '10.244.2.7:8080', 2, 0);
