@@ -38,6 +38,37 @@ test('a weight of 0 that a user wants is no drain: the destination stays, also a
   assert.doesNotMatch(inKernel(world), /10\.244\.1\.5/);
 });
 
+test('however many virtual services drain, one request reads only some of them, and all have their turn at once', async () => {
+  const keys = Array.from({ length: 300 }, (_, index) => `ns1/s${index}`);
+  const slices = (...addresses: string[]) => keys.map((key) => slice(`${key}-1`, key, addresses));
+  const world = await served(
+    { syncPeriodMs: 600_000 },
+    ...keys.map((key, index) => service(key, `10.97.${index >> 8}.${index & 255}`)),
+    ...slices('10.244.1.5'),
+  );
+  assert.equal((await world.say(...slices())).draining, 300);
+  const reads: number[] = [];
+  const read = world.kernel.read.bind(world.kernel);
+  world.kernel.read = (what, ...rest) => {
+    if (what === 'destinations') reads[reads.length - 1] = (reads.at(-1) ?? 0) + 1;
+    read(what, ...rest);
+  };
+  const { send } = world;
+  world.send = (request) => {
+    reads.push(0);
+    return send.call(world, request);
+  };
+  await world.pass(1000);
+  assert.equal(world.events.length, 300);
+  assert.ok(Math.max(...reads) < 150, reads.join(' '));
+  assert.equal(
+    reads.reduce((sum, count) => sum + count, 0),
+    300,
+  );
+  await world.pass(5000);
+  assert.equal(world.events.length, 300);
+});
+
 describe('the drain time-out of a Service', () => {
   test('counts in the place of the option, and for what drains already when it changes', async () => {
     const world = await served({}, web({ drainTimeoutMs: 10_000 }), webSlice('10.244.1.5', '10.244.2.7'));
