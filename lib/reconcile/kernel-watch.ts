@@ -37,6 +37,10 @@ export class KernelWatch {
   readonly #vips = new Map<IpAddress, boolean>();
   #addressesChanged = false;
   #linkLost = false;
+  /** Something was told that did not arrive: nobody knows what. */
+  #overflowed = false;
+  /** Then everything concerned is read again, but not more often than all {@link intervalMs}, however long the storm lasts. */
+  #overflowDueMs = Number.NEGATIVE_INFINITY;
   #vipLinkIndex: number | undefined;
 
   /** @param hasRoutes VIPs are bound by local routes, which go with their link. */
@@ -61,6 +65,7 @@ export class KernelWatch {
   forget(): void {
     this.#drain();
     this.#reset();
+    this.#overflowed = false;
   }
 
   /** The VIP device as a read of everything found it. */
@@ -72,6 +77,12 @@ export class KernelWatch {
   take(beliefs: Beliefs, nowMs: number): Seen {
     this.collect(beliefs);
     if (this.#monitor !== undefined) this.#nextMs = nowMs + intervalMs;
+    if (this.#overflowed && nowMs >= this.#overflowDueMs) {
+      this.#overflowed = false;
+      this.#overflowDueMs = nowMs + intervalMs;
+      this.#addressesChanged = true;
+      this.#linkLost ||= this.#hasRoutes;
+    }
     const seen = { vips: new Map(this.#vips), addressesChanged: this.#addressesChanged, linkLost: this.#linkLost };
     this.#reset();
     return seen;
@@ -108,8 +119,7 @@ export class KernelWatch {
   #takeEvent(event: ChangeEvent, nodeAddresses: ReadonlySet<IpAddress>): void {
     switch (event.kind) {
       case 'lost':
-        this.#addressesChanged = true;
-        this.#linkLost ||= this.#hasRoutes;
+        this.#overflowed = true;
         return;
       case 'link':
         this.#takeLink(event.change, event.link);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Monitor } from '../../../lib/kernel/session.ts';
+import type { ReconcileInit } from '../../../lib/reconcile/protocol.ts';
 import type { FakeKernel } from '../../../lib/testing/fake-kernel.ts';
 import type { ChangeEvent } from '../../../lib/types.ts';
 import { bindOutside, ip, newKernel, service, slice, World } from './world.ts';
@@ -127,7 +128,10 @@ describe('at the VIP device', () => {
 
 describe('a monitor', () => {
   /** A world whose monitor tells what `say` says, and nothing else. */
-  async function monitored(say: () => readonly ChangeEvent[]): Promise<{ world: World; reads: Reads }> {
+  async function monitored(
+    say: () => readonly ChangeEvent[],
+    init: Partial<ReconcileInit> = {},
+  ): Promise<{ world: World; reads: Reads }> {
     const kernel = newKernel();
     const open = kernel.session.bind(kernel);
     kernel.session = () => {
@@ -145,7 +149,7 @@ describe('a monitor', () => {
       reads.push(what);
       read(what, ...rest);
     };
-    const world = new World(kernel, { syncPeriodMs: 600_000 });
+    const world = new World(kernel, { syncPeriodMs: 600_000, ...init });
     await world.start();
     await world.say(web, webSlice);
     reads.length = 0;
@@ -165,6 +169,18 @@ describe('a monitor', () => {
     assert.deepEqual(reads, ['links', 'addresses']);
     assert.equal(nodePorts(world.kernel).length, 2);
     assert.match(world.kernel.dump(), /kube-ipvs0 10\.96\.0\.10/);
+  });
+
+  test('that overflows all the time costs one read a second, however many changes come', async () => {
+    for (const vipBinding of ['address', 'local-route'] as const) {
+      const { world, reads } = await monitored(() => [{ kind: 'lost' }], { vipBinding });
+      for (let change = 0; change < 100; change += 1) {
+        await world.say(slice('ns1/web-1', 'ns1/web', [`10.244.1.${change + 1}`]));
+        await world.pass(50);
+      }
+      const count = reads.filter((what) => what === 'links').length;
+      assert.ok(count >= 4 && count <= 6, `${vipBinding}: ${count} reads in five seconds`);
+    }
   });
 
   test('that fails is given up, and opened again by the next full pass', async () => {
