@@ -119,7 +119,7 @@ export class Proxier implements AsyncDisposable {
     const signal = this.#endOf(options.signal);
     if (signal.aborted) throw new ProxierError('ERR_CLOSED', 'the plan was called off', { cause: signal.reason });
     if (this.#engine?.isStopped === false) return this.#engine.plan(against, timeoutMs, signal);
-    const intake = this.#takeIntake();
+    const intake = this.#takeIntake('plan');
     try {
       return await planOnce({
         options: this.#options,
@@ -157,7 +157,7 @@ export class Proxier implements AsyncDisposable {
     }
     const engine = new Engine({
       options: this.#options,
-      intake: this.#takeIntake(),
+      intake: this.#takeIntake('run'),
       dependencies: this.#dependencies,
       emitter: this.#emitter,
       log: this.#log,
@@ -188,15 +188,17 @@ export class Proxier implements AsyncDisposable {
     return AbortSignal.any(signals.filter((each) => each !== undefined));
   }
 
-  #takeIntake(): Intake {
+  /** A recording is of the run. What a plan has read counts for it only where the run does not hear it again. */
+  #takeIntake(purpose: 'plan' | 'run'): Intake {
     if (this.#keptIntake !== undefined) return this.#keptIntake;
-    const { init, hooks } = this.#options;
+    const { init, hooks, origin } = this.#options;
     const { nodeName, scheduler } = init;
-    const intake = new Intake(
-      recorded(this.#dependencies.makeSources(this.#options), this.#options, this.#dependencies.clock),
-      { nodeName, scheduler, hooks },
-    );
-    if (this.#options.origin.kind === 'source') this.#keptIntake = intake;
+    const sources = this.#dependencies.makeSources(this.#options);
+    const isKept = origin.kind === 'source';
+    const isRecorded = isKept || purpose === 'run';
+    const heard = isRecorded ? recorded(sources, this.#options, this.#dependencies.clock) : sources;
+    const intake = new Intake(heard, { nodeName, scheduler, hooks });
+    if (isKept) this.#keptIntake = intake;
     return intake;
   }
 }

@@ -193,7 +193,7 @@ export const ownSettings: readonly Setting[] = [
       argument: '<file>',
       option: 'record',
       standard: 'nothing is recorded',
-      help: 'keep what the sources say in a file that ipvs-proxier replay reads; it ends before it is longer than 256 MiB',
+      help: 'keep what the sources say in a file that ipvs-proxier replay reads; it ends before it is longer than 256 MiB; run only',
       group: 'own',
     },
     text,

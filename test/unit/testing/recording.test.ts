@@ -43,6 +43,21 @@ async function recordRun(path: string, source: Source, kernel: FakeKernel, clock
   await clock.advanceTo(clock.nowMs() + 10_000);
 }
 
+test('a plan before the run records nothing, so the recording of the last run is still there', async () => {
+  await inDirectory(async (directory) => {
+    const path = join(directory, 'run.ndjson');
+    const manifests = join(directory, 'web.json');
+    await writeFile(path, 'the last run\n');
+    await writeFile(manifests, JSON.stringify(service('web')));
+    const options = { nodeName: 'n1', families: ['IPv4'], manifests, record: path } as const;
+    await using proxier = fakeProxier(options, new FakeKernel());
+    await proxier.plan('empty');
+    assert.equal(await readFile(path, 'utf8'), 'the last run\n');
+    await proxier.run();
+    assert.equal(await readFile(`${path}.1`, 'utf8'), 'the last run\n');
+  });
+});
+
 test('what a proxier recorded, replayed, ends in the same kernel with the same operations, at any speed', async () => {
   await inDirectory(async (directory) => {
     const path = join(directory, 'run.ndjson');
