@@ -15,6 +15,7 @@ import type {
   SetSpec,
   VirtualService,
 } from '../types.ts';
+import { quote } from './check.ts';
 import { decodeOperation } from './decode.ts';
 import { encodeOperation } from './encode.ts';
 import { MadeSets } from './made-sets.ts';
@@ -294,6 +295,6 @@ function describe(operation: Operation): string {
   try {
     return operationText(operation);
   } catch {
-    return String(operation.verb);
+    return typeof operation === 'object' && operation !== null ? quote(operation.verb) : 'no operation';
   }
 }

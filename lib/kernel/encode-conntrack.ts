@@ -5,7 +5,7 @@
 import { InvalidArgumentError } from '../errors.ts';
 import type { ConntrackOperation } from '../operations.ts';
 import type { ConnectionFilter, ConnectionProtocol, ConnectionTuple, IpAddress, IpFamily } from '../types.ts';
-import { checkedAddress, checkedFamily, checkedInteger, quote } from './check.ts';
+import { checkedAddress, checkedFamily, checkedInteger, numberOf, quote } from './check.ts';
 import { CONNECTION_PROTOCOL_NUMBER, ConnectionField, Opcode, type RecordWriter } from './wire.ts';
 
 const U16 = 0xffff;
@@ -65,7 +65,10 @@ export function encodeConnectionFilter(writer: RecordWriter, filter: ConnectionF
   for (const name of PORTS) {
     const port = filter[name];
     if (port !== undefined && (protocol === undefined || isIcmp(protocol))) {
-      throw new InvalidArgumentError(`filter.${name}`, `is ${port}: a port needs protocol tcp, udp or sctp beside it`);
+      throw new InvalidArgumentError(
+        `filter.${name}`,
+        `is ${quote(port)}: a port needs protocol tcp, udp or sctp beside it`,
+      );
     }
     if (port !== undefined) fields |= ConnectionField[name];
     writer.u16(port === undefined ? 0 : checkedInteger(`filter.${name}`, port, 0, U16));
@@ -117,7 +120,8 @@ function checkFamilyOfProtocol(field: string, protocol: ConnectionProtocol, fami
 }
 
 function checkedProtocol(field: string, protocol: ConnectionProtocol): number {
-  if (Object.hasOwn(CONNECTION_PROTOCOL_NUMBER, protocol)) return CONNECTION_PROTOCOL_NUMBER[protocol];
+  const number = numberOf(CONNECTION_PROTOCOL_NUMBER, protocol);
+  if (number !== undefined) return number;
   const known = Object.keys(CONNECTION_PROTOCOL_NUMBER).join(', ');
   throw new InvalidArgumentError(field, `${quote(protocol)} is none of ${known}`);
 }
