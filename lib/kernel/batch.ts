@@ -19,10 +19,11 @@ import { quote } from './check.ts';
 import { decodeOperation } from './decode.ts';
 import { encodeOperation } from './encode.ts';
 import { MadeSets } from './made-sets.ts';
+import { RecordReader } from './record-reader.ts';
+import { RecordWriter } from './record-writer.ts';
 import { setFor } from './set-size.ts';
 import { temporarySetName } from './temporary-set.ts';
 import { operationText } from './text.ts';
-import { RecordReader, RecordWriter } from './wire.ts';
 
 export { operationText } from './text.ts';
 

@@ -2,8 +2,9 @@
 import { InvalidArgumentError } from '../errors.ts';
 import type { ChangeGroup, IpFamily, SetSpec } from '../types.ts';
 import { writeAddress } from './address-bytes.ts';
+import type { RecordWriter } from './record-writer.ts';
 import { isLinkName } from './set-entry.ts';
-import { type RecordWriter, SET_TYPE_NUMBER } from './wire.ts';
+import { SET_TYPE_NUMBER } from './wire.ts';
 
 export function checkedAddress(writer: RecordWriter, field: string, text: string): IpFamily {
   const written = typeof text === 'string' ? writeAddress(writer.bytes, writer.at, text) : 0;

@@ -6,7 +6,8 @@ import { InvalidArgumentError } from '../errors.ts';
 import type { ConntrackOperation } from '../operations.ts';
 import type { ConnectionFilter, ConnectionProtocol, ConnectionTuple, IpAddress, IpFamily } from '../types.ts';
 import { checkedAddress, checkedFamily, checkedInteger, numberOf, quote } from './check.ts';
-import { CONNECTION_PROTOCOL_NUMBER, ConnectionField, Opcode, type RecordWriter } from './wire.ts';
+import type { RecordWriter } from './record-writer.ts';
+import { CONNECTION_PROTOCOL_NUMBER, ConnectionField, Opcode } from './wire.ts';
 
 const U16 = 0xffff;
 const U32 = 0xffff_ffff;

@@ -19,7 +19,8 @@ import {
   numberOf,
   quote,
 } from './check.ts';
-import { FORWARD_NUMBER, Opcode, PROTOCOL_NUMBER, type RecordWriter, TUNNEL_NUMBER, TunnelFlag } from './wire.ts';
+import type { RecordWriter } from './record-writer.ts';
+import { FORWARD_NUMBER, Opcode, PROTOCOL_NUMBER, TUNNEL_NUMBER, TunnelFlag } from './wire.ts';
 
 const U32 = 0xffff_ffff;
 /** Weights and thresholds are signed in the kernel. */

@@ -2,7 +2,8 @@
 import { InvalidArgumentError } from '../errors.ts';
 import type { IpFamily, LinkAddress, LocalRoute, LocalRouteFilter } from '../types.ts';
 import { checkedAddress, checkedBoolean, checkedInteger, checkedLink, checkObject, numberOf, quote } from './check.ts';
-import { AddressFlag, FOREVER, type RecordWriter, SCOPE_NUMBER } from './wire.ts';
+import type { RecordWriter } from './record-writer.ts';
+import { AddressFlag, FOREVER, SCOPE_NUMBER } from './wire.ts';
 
 /** RTPROT_STATIC. The numbers below are the kernel's own routes and those of programs that do not say who they are. */
 const FIRST_OWNER = 4;

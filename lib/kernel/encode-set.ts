@@ -10,9 +10,10 @@ import {
   checkObject,
   quote,
 } from './check.ts';
+import type { RecordWriter } from './record-writer.ts';
 import { writeEntry } from './set-entry.ts';
 import { SET_TIMEOUT_MAX_SECONDS, splitOptions, writeOptions } from './set-options.ts';
-import { HEADER_BYTES, Opcode, type RecordWriter, SET_TYPE_NUMBER, SetFlag } from './wire.ts';
+import { HEADER_BYTES, Opcode, SET_TYPE_NUMBER, SetFlag } from './wire.ts';
 
 const U32 = 0xffff_ffff;
 /** IPSET_MAXNAMELEN without the NUL. */

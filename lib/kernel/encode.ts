@@ -6,7 +6,8 @@ import { encodeConnectionRemoval } from './encode-conntrack.ts';
 import { writeDestination, writeDestinationKey, writeKey, writeService, writeTimeouts } from './encode-ipvs.ts';
 import { writeLinkAddress, writeLocalRoute } from './encode-route.ts';
 import { writeSet, writeSetEntry } from './encode-set.ts';
-import { Opcode, type RecordWriter } from './wire.ts';
+import type { RecordWriter } from './record-writer.ts';
+import { Opcode } from './wire.ts';
 
 const OPCODE = {
   'create-service': Opcode.createService,

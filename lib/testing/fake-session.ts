@@ -3,13 +3,13 @@ import { ProxierError } from '../errors.ts';
 import { Batch } from '../kernel/batch.ts';
 import { type BatchReads, BatchRun } from '../kernel/batch-run.ts';
 import { decodeOperation } from '../kernel/decode.ts';
+import { RecordReader } from '../kernel/record-reader.ts';
 import {
   type RemoveConnectionsOptions,
   type RemovedConnections,
   removeConnections,
 } from '../kernel/remove-connections.ts';
 import type { BatchOptions, BatchResult, Cursor, KernelSession, Monitor } from '../kernel/session.ts';
-import { RecordReader } from '../kernel/wire.ts';
 import type {
   ChangeGroup,
   Connection,
