@@ -5,7 +5,7 @@
 import { InvalidArgumentError } from '../errors.ts';
 import type { ConntrackOperation } from '../operations.ts';
 import type { ConnectionFilter, ConnectionProtocol, ConnectionTuple, IpAddress, IpFamily } from '../types.ts';
-import { checkedAddress, checkedFamily, checkedInteger, numberOf, quote } from './check.ts';
+import { checkedAddress, checkedFamily, checkedInteger, checkObject, numberOf, quote } from './check.ts';
 import type { RecordWriter } from './record-writer.ts';
 import { CONNECTION_PROTOCOL_NUMBER, ConnectionField, Opcode } from './wire.ts';
 
@@ -55,7 +55,9 @@ const PORTS = ['originalSourcePort', 'originalDestinationPort', 'replySourcePort
 
 /** Appends a filter: the argument of a dump of connections. */
 export function encodeConnectionFilter(writer: RecordWriter, filter: ConnectionFilter): void {
+  checkObject('filter', filter);
   const { protocol, zone, mark } = filter;
+  if (mark !== undefined) checkObject('filter.mark', mark);
   writer.begin(Opcode.connectionFilter);
   const start = writer.at;
   writer.u8(0);
