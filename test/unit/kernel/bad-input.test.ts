@@ -264,6 +264,22 @@ test('a scheduler that the kernel does not know: ERR_SCHEDULER_UNKNOWN, the fiel
   assert.equal(error.result.failures[0]?.error.field, 'service.scheduler');
 });
 
+test('a client that is opened wrongly: the field, before there is a worker', async () => {
+  for (const [options, field] of [
+    [{ thread: 'inlin' }, 'thread'],
+    [{ thread: 'inline', timeoutMs: 0 }, 'timeoutMs'],
+    [{ thread: 'inline', timeoutMs: 1.5 }, 'timeoutMs'],
+  ] as const) {
+    const isOptions = (candidate: object): candidate is KernelOptions => 'thread' in candidate;
+    const untypedOptions: object = options;
+    assert.ok(isOptions(untypedOptions));
+    const error = await failure(() => openKernel(untypedOptions));
+    assertSays(error, 'ERR_INVALID_ARGUMENT', /is neither worker nor inline|must be an integer from 1 to 600000/);
+    assert.ok(error instanceof InvalidArgumentError);
+    assert.equal(error.field, field);
+  }
+});
+
 /** What only some kernels refuse, by the code that they refuse it with. */
 function refusal(operation: Operation, errno: number): BatchError {
   const failures = [
