@@ -12,6 +12,7 @@ import { type KernelOptions, openKernel } from '../../../lib/kernel/client.ts';
 import { operationError } from '../../../lib/kernel/errno.ts';
 import type { BatchResult } from '../../../lib/kernel/session.ts';
 import { splitPrefix0 } from '../../../lib/kernel/set-entry.ts';
+import { ProcSysctls } from '../../../lib/kernel/sysctl.ts';
 import type { Operation } from '../../../lib/operations.ts';
 import { FakeKernel } from '../../../lib/testing/fake-kernel.ts';
 import type { AddressServiceKey, Destination, IpAddress, SetRef, VirtualService } from '../../../lib/types.ts';
@@ -277,6 +278,17 @@ test('a client that is opened wrongly: the field, before there is a worker', asy
     assertSays(error, 'ERR_INVALID_ARGUMENT', /is neither worker nor inline|must be an integer from 1 to 600000/);
     assert.ok(error instanceof InvalidArgumentError);
     assert.equal(error.field, field);
+  }
+});
+
+test('a sysctl that is none, such as a way out of /proc/sys: the field, and how to write one', () => {
+  for (const key of ['../../etc/passwd', 'net.ipv4.ip_forward', 'net/ipv4/ip_forward\0', '']) {
+    assert.throws(() => new ProcSysctls().read(key), {
+      code: 'ERR_INVALID_ARGUMENT',
+      field: 'key',
+      message: /write it as net/,
+    });
+    assert.throws(() => new ProcSysctls().write(key, '1'), { code: 'ERR_INVALID_ARGUMENT', field: 'key' });
   }
 });
 
