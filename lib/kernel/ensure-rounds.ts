@@ -2,9 +2,10 @@
 import type { Batch } from './batch.ts';
 import { RunCode } from './binding.ts';
 import { Errno } from './errno.ts';
+import { RecordWriter } from './record-writer.ts';
 import { type OpenOperation, type RunRecords, textOf } from './run-round.ts';
 import { objectText, serviceKeyText } from './text.ts';
-import { HEADER_BYTES, Opcode, RecordWriter } from './wire.ts';
+import { HEADER_BYTES, Opcode } from './wire.ts';
 
 /** An object can come and go between create and update only as often as somebody else writes; then the failure is the answer. */
 const ENSURE_ROUNDS = 4;
