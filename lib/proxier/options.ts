@@ -137,7 +137,7 @@ export interface ProxierSettings {
   /**
    * Writes what the sources say to this file, from the first word on, for `ipvs-proxier replay` and `openRecording` (docs/simulation.md). One that is
    * there is kept as `path.1`; the recording ends before it is longer than `maxBytes` (default 268,435,456). A file that cannot be written is a
-   * warning. No credentials are in it. Default: nothing is recorded.
+   * warning. No credentials are in it. A `plan()` before `run()` makes a recording of its own, unless the sources are yours. Default: nothing is recorded.
    */
   readonly record?: string | { readonly path: string; readonly maxBytes?: number };
   /** Takes log lines: `pino()` and `console` fit. Default: nothing is logged. */

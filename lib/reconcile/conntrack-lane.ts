@@ -6,7 +6,7 @@
  *
  * Removed is a connection whose original destination is a virtual service of ours that changed, and whose answers come from no endpoint that
  * serves now; of a virtual service that is gone, every connection that was translated. Those of a virtual service without any serving
- * endpoint stay. TCP and SCTP, other addresses and other conntrack zones are nobody's business here.
+ * endpoint stay, and those that direct routing or a tunnel leaves untranslated. TCP and SCTP, other addresses and other conntrack zones are nobody's business here.
  */
 import { familyOf, parseAddress } from '../address.ts';
 import { ProxierError } from '../errors.ts';
@@ -124,8 +124,12 @@ export class ConntrackLane {
     const id = serviceId({ protocol: 'udp', address, port });
     if (!services.has(id)) return false;
     const wanted = this.#view.desired.services.get(id);
-    if (wanted === undefined) return reply.source !== address || reply.sourcePort !== port;
+    const isTranslated = reply.source !== address || reply.sourcePort !== port;
+    if (wanted === undefined) return isTranslated;
     const { serving } = wanted;
+    // Who forwards directly or by a tunnel translates nothing: which endpoint such a connection has is not in the list.
+    if (!isTranslated && [...wanted.destinations.values()].some(({ forward }) => forward !== 'masquerade'))
+      return false;
     if (serving === undefined || serving.size === 0) return false;
     return !serving.has(destinationId({ address: reply.source, port: reply.sourcePort }));
   }

@@ -12,23 +12,28 @@ import type { ReconcileEvent } from './protocol.ts';
 
 /** Connection counts are read this often while something drains. */
 const intervalMs = 1000;
+/** Virtual services read by one check: together some milliseconds. When more drain, other requests are let through in between. */
+const servicesAtOnce = 128;
 
 export type DrainedEvent = Extract<ReconcileEvent, { kind: 'drained' }>;
 
-/** How long this destination of this virtual service may take, as things are now. */
-export type DrainTimeout = (service: ServiceId, destination: DestinationId) => number;
+/** When the time is up of this destination of this virtual service, which has drained since then, as things are now. */
+export type DrainDeadline = (service: ServiceId, destination: DestinationId, sinceMs: number) => number;
 
 export class DrainQueue {
-  readonly #timeoutOf: DrainTimeout;
+  readonly #deadlineOf: DrainDeadline;
   /** Since when. The deadline follows from it, so that a time-out that changes counts for what drains already. */
   readonly #since = new Map<ServiceId, Map<DestinationId, number>>();
   #size = 0;
   #nextMs: number | undefined;
+  /** When all had been read the last time. */
   #checkedMs = Number.NEGATIVE_INFINITY;
+  /** Those that are still to be read this time. */
+  #left: ServiceId[] = [];
 
-  /** @param timeoutOf A destination is deleted after this long even if connections remain; 0 = they are not waited for. */
-  constructor(timeoutOf: DrainTimeout) {
-    this.#timeoutOf = timeoutOf;
+  /** @param deadlineOf From then on a destination is deleted even if connections remain. */
+  constructor(deadlineOf: DrainDeadline) {
+    this.#deadlineOf = deadlineOf;
   }
 
   get size(): number {
@@ -40,8 +45,13 @@ export class DrainQueue {
     return this.#nextMs;
   }
 
-  /** Notes what drains now and forgets what does no longer. Costs what has weight 0, whatever else there is. */
-  observe(applied: AppliedState, desired: KernelState, nowMs: number): void {
+  /**
+   * Notes what drains now and forgets what does no longer. Looks at what was compared and at what drains already, for weight 0 may be what is
+   * wanted of very many destinations.
+   *
+   * @param compared Virtual services that may have come to drain since the last call.
+   */
+  observe(applied: AppliedState, desired: KernelState, nowMs: number, compared: Iterable<ServiceId> | 'all'): void {
     this.#size = 0;
     for (const [service, since] of this.#since) {
       for (const destination of since.keys()) {
@@ -50,15 +60,16 @@ export class DrainQueue {
       if (since.size === 0) this.#since.delete(service);
     }
     let nextMs = this.#nextMs ?? nowMs + intervalMs;
-    for (const [service, destinations] of applied.weightless) {
-      for (const destination of destinations) {
+    const suspects = compared === 'all' ? applied.weightless.keys() : new Set([...this.#since.keys(), ...compared]);
+    for (const service of suspects) {
+      for (const destination of applied.weightlessOf(service)) {
         if (!drains(service, destination, applied, desired)) continue;
         const since = this.#since.get(service) ?? new Map<DestinationId, number>();
         this.#since.set(service, since);
         const sinceMs = since.get(destination) ?? nowMs;
         since.set(destination, sinceMs);
         this.#size += 1;
-        const deadlineMs = sinceMs + this.#timeoutOf(service, destination);
+        const deadlineMs = this.#deadlineOf(service, destination, sinceMs);
         // One that was due at the last check, and is still there, was refused and has its turn with the next.
         if (deadlineMs > this.#checkedMs) nextMs = Math.min(nextMs, deadlineMs);
       }
@@ -68,15 +79,19 @@ export class DrainQueue {
 
   /**
    * Reads the connection counts of the services concerned, once each, and returns what can be deleted with the event to send for
-   * it. A service that cannot be read waits for the next time.
+   * it. With many of them it takes several calls, and the next is due at once. A service that cannot be read waits for the next time.
    */
   check(session: KernelSession, applied: AppliedState, nowMs: number): { change: Change; event: DrainedEvent }[] {
-    this.#nextMs = nowMs + intervalMs;
-    this.#checkedMs = nowMs;
+    if (this.#left.length === 0) this.#left = [...this.#since.keys()];
+    const services = this.#left.splice(0, servicesAtOnce);
+    const isOver = this.#left.length === 0;
+    this.#nextMs = isOver ? nowMs + intervalMs : nowMs;
+    if (isOver) this.#checkedMs = nowMs;
     const ripe: { change: Change; event: DrainedEvent }[] = [];
-    for (const [service, sinces] of this.#since) {
+    for (const service of services) {
+      const sinces = this.#since.get(service);
       const key = applied.services.get(service)?.service.key;
-      if (key === undefined) continue;
+      if (sinces === undefined || key === undefined) continue;
       const connections = new Map<DestinationId, number>();
       try {
         for (const state of readAll(session.destinations(key))) {
@@ -90,7 +105,7 @@ export class DrainQueue {
         const count = connections.get(destination);
         if (count === undefined) applied.forgetDestination(service, destination);
         if (known === undefined || count === undefined) continue;
-        if (count > 0 && nowMs < sinceMs + this.#timeoutOf(service, destination)) continue;
+        if (count > 0 && nowMs < this.#deadlineOf(service, destination, sinceMs)) continue;
         const { address, port } = known;
         ripe.push({
           change: {

@@ -1,12 +1,13 @@
 /** Everything that ends slowly: destinations, virtual services, and endpoints that somebody asked to drain. */
 import type { KernelSession } from '../kernel/session.ts';
-import type { DirtyObjects } from '../plan/dirty.ts';
+import { type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
 import type { Planner } from '../plan/planner.ts';
-import type { DestinationId, ServiceId } from '../plan/state.ts';
+import type { DestinationId, KernelState, ServiceId } from '../plan/state.ts';
 import type { AppliedState } from './applied.ts';
 import { DrainQueue } from './drain.ts';
 import { EndpointDrains } from './endpoint-drains.ts';
 import { type KeepOptions, LeftOvers } from './left-overs.ts';
+import type { OwnershipPolicy } from './ownership-policy.ts';
 import type { DataPlane } from './pass.ts';
 import type { EndpointDrain, EndpointDrainState, ReconcileEvent, ReconcileInit } from './protocol.ts';
 import type { Tally } from './tally.ts';
@@ -28,17 +29,17 @@ export class Drains {
   readonly #planner: Planner;
   readonly #applied: AppliedState;
   readonly #timeoutMs: number;
-  readonly #queue = new DrainQueue((service, destination) => this.#timeoutOf(service, destination));
+  readonly #queue = new DrainQueue((...drain) => this.#deadlineOf(...drain));
   readonly #leftOvers: LeftOvers;
   readonly #endpoints = new EndpointDrains();
   /** The counts are to be read for those that are waited for though nothing drains: their writes are refused. */
   #retryMs: number | undefined;
 
-  constructor(planner: Planner, applied: AppliedState, init: ReconcileInit) {
+  constructor(planner: Planner, applied: AppliedState, init: ReconcileInit, policy: OwnershipPolicy) {
     this.#planner = planner;
     this.#applied = applied;
     this.#timeoutMs = init.drainTimeoutMs;
-    this.#leftOvers = new LeftOvers(planner, applied, init);
+    this.#leftOvers = new LeftOvers(planner, applied, { ...init, keeps: (address) => policy.keeps(address) });
   }
 
   /** Destinations that drain. */
@@ -58,6 +59,11 @@ export class Drains {
     this.#planner.exclude(this.#endpoints.held);
   }
 
+  /** See {@link LeftOvers.preview}. */
+  preview(applied: KernelState): KernelState {
+    return this.#leftOvers.preview(applied);
+  }
+
   /** Before a complete pass. `scope` grows by what is kept, and so must not be removed. */
   prepare(scope: DirtyObjects | 'all', options: KeepOptions): void {
     if (this.#endpoints.release(this.#planner.takeUnlisted())) this.#planner.exclude(this.#endpoints.held);
@@ -65,10 +71,10 @@ export class Drains {
     this.#leftOvers.keep(scope, options);
   }
 
-  /** After writes. What is to be compared because it is kept no longer. */
-  observe(nowMs: number): readonly DirtyObjects[] {
+  /** After writes, with what was compared for them. What is to be compared because it is kept no longer. */
+  observe(nowMs: number, scope: DirtyObjects | 'all'): readonly DirtyObjects[] {
     const released = this.#leftOvers.release(nowMs);
-    this.#queue.observe(this.#applied, this.#planner.desired, nowMs);
+    this.#queue.observe(this.#applied, this.#planner.desired, nowMs, scope === 'all' ? 'all' : scope.services);
     this.#endpoints.observe(this.#applied, this.#planner.desired);
     this.#retryMs = this.#endpoints.isWaiting ? (this.#retryMs ?? nowMs + retryIntervalMs) : undefined;
     return released;
@@ -88,9 +94,9 @@ export class Drains {
       this.#endpoints.note(event);
     }
     this.#endpoints.observe(this.#applied, this.#planner.desired);
-    this.#endpoints.expire((service, destination, sinceMs) => sinceMs + this.#timeoutOf(service, destination), nowMs);
+    this.#endpoints.expire((...drain) => this.#deadlineOf(...drain), nowMs);
     this.#retryMs = undefined;
-    return this.observe(nowMs);
+    return this.observe(nowMs, noDirtyObjects());
   }
 
   /** Endpoint drains that have come on since the last call. */
@@ -98,10 +104,10 @@ export class Drains {
     return this.#endpoints.takeChanges();
   }
 
-  #timeoutOf(service: ServiceId, destination: DestinationId): number {
+  #deadlineOf(service: ServiceId, destination: DestinationId, sinceMs: number): number {
     const known = this.#applied.services.get(service)?.destinations.get(destination);
-    const asked = known === undefined ? undefined : this.#endpoints.timeoutOf(known);
-    return asked ?? this.#planner.drainTimeoutOf(service) ?? this.#timeoutMs;
+    const asked = known === undefined ? undefined : this.#endpoints.deadlineOf(known);
+    return asked ?? sinceMs + (this.#planner.drainTimeoutOf(service) ?? this.#timeoutMs);
   }
 }
 

@@ -84,14 +84,18 @@ export class EndpointDrains {
     }
   }
 
-  /** What a drain has asked for in the place of the Services' time-outs; the shortest of several. */
-  timeoutOf(destination: DestinationKey): number | undefined {
-    let timeoutMs: number | undefined;
-    for (const { endpoint } of this.#watched.values()) {
+  /**
+   * What those who asked have set in the place of the Services' time-outs, counted from when they asked; the earliest of several. One that the
+   * records do not list any more, and that is over, says nothing: the address may be another pod's.
+   */
+  deadlineOf(destination: DestinationKey): number | undefined {
+    let deadlineMs: number | undefined;
+    for (const { endpoint, sinceMs, held, begun, open } of this.#watched.values()) {
       if (endpoint.timeoutMs === undefined || !matches(endpoint, destination)) continue;
-      timeoutMs = Math.min(timeoutMs ?? endpoint.timeoutMs, endpoint.timeoutMs);
+      if (!held && begun && open.size === 0) continue;
+      deadlineMs = Math.min(deadlineMs ?? Number.POSITIVE_INFINITY, sinceMs + endpoint.timeoutMs);
     }
-    return timeoutMs;
+    return deadlineMs;
   }
 
   /** Why a destination was deleted. */

@@ -11,11 +11,12 @@ import type { DirtyObjects } from '../plan/dirty.ts';
 import type { Planner } from '../plan/planner.ts';
 import { boundSetOf, nodePortSets, type SetId, setIds, setName, tupleEntry } from '../plan/sets.ts';
 import { type KernelState, type ServiceId, type ServiceNode, type SetName, serviceFamily } from '../plan/state.ts';
-import { isBound } from '../plan/vip-binding.ts';
+import { isBound, type VipKind } from '../plan/vip-binding.ts';
 import type { WantedEntry } from '../plan/wanted.ts';
-import type { IpFamily } from '../types.ts';
+import type { IpAddress, IpFamily } from '../types.ts';
 import type { AppliedState } from './applied.ts';
 import { mergeDirty } from './object-scope.ts';
+import type { ReconcileInit } from './protocol.ts';
 
 export interface KeepOptions {
   readonly mayRemove: boolean;
@@ -24,20 +25,23 @@ export interface KeepOptions {
   readonly nowMs: number;
 }
 
+export type LeftOverOptions = Pick<ReconcileInit, 'drainServices' | 'drainTimeoutMs' | 'vipBinding'> & {
+  /** A virtual service of this address is never removed: it stays as it is, and so do its destinations. */
+  keeps(address: IpAddress): boolean;
+};
+
 export class LeftOvers {
   readonly #planner: Planner;
   readonly #applied: AppliedState;
-  readonly #isOn: boolean;
-  readonly #timeoutMs: number;
+  readonly #options: LeftOverOptions;
   readonly #since = new Map<ServiceId, number>();
   /** Their time is up: they are being removed. */
   readonly #over = new Set<ServiceId>();
 
-  constructor(planner: Planner, applied: AppliedState, options: { drainServices: boolean; drainTimeoutMs: number }) {
+  constructor(planner: Planner, applied: AppliedState, options: LeftOverOptions) {
     this.#planner = planner;
     this.#applied = applied;
-    this.#isOn = options.drainServices;
-    this.#timeoutMs = options.drainTimeoutMs;
+    this.#options = options;
   }
 
   /** When the time of one is up at the latest; undefined = there is none. */
@@ -59,7 +63,7 @@ export class LeftOvers {
     for (const id of scope === 'all' ? [...services.keys()] : [...scope.services]) {
       const node = services.get(id);
       if (desired.services.has(id) || (node !== undefined && closed.has(serviceFamily(node.service.key)))) continue;
-      const dirty = this.#isWorthIt(id, node) ? this.#keep(id, node, nowMs) : this.#planner.letGo(id);
+      const dirty = this.#isWorthIt(id, node, this.#applied) ? this.#keep(id, node, nowMs) : this.#planner.letGo(id);
       if (scope !== 'all') mergeDirty(scope, dirty);
     }
   }
@@ -78,12 +82,36 @@ export class LeftOvers {
     return released;
   }
 
-  #isWorthIt(id: ServiceId, node: ServiceNode | undefined): node is ServiceNode {
-    if (!this.#isOn || node === undefined || this.#over.has(id) || this.#timeoutOf(id) === 0) return false;
+  /** What would be wanted if {@link keep} met this state of the kernel. To ask changes nothing. */
+  preview(applied: KernelState): KernelState {
+    const { desired } = this.#planner;
+    const kept = [...applied.services].filter(
+      ([id, node]) => !desired.services.has(id) && this.#isWorthIt(id, node, applied),
+    );
+    if (kept.length === 0) return desired;
+    const services = new Map<ServiceId, ServiceNode>(desired.services);
+    const sets = new Map([...desired.sets].map(([name, entries]) => [name, new Set(entries)]));
+    const kind: VipKind = this.#options.vipBinding === 'address' ? 'addresses' : 'routes';
+    const bound = new Set(desired[kind]);
+    for (const [id, node] of kept) {
+      services.set(id, { service: node.service, destinations: new Map() });
+      for (const { set, entry } of entriesOf(node, applied)) sets.get(set)?.add(entry);
+      if (!isVip(node, applied)) continue;
+      const { address } = node.service.key;
+      bound.add(address);
+      sets.get(boundSetOf(address))?.add(address);
+    }
+    const { addresses, routes } = desired;
+    return { services, sets, addresses, routes, [kind]: bound };
+  }
+
+  #isWorthIt(id: ServiceId, node: ServiceNode | undefined, applied: KernelState): node is ServiceNode {
+    const { drainServices, keeps } = this.#options;
+    if (!drainServices || node === undefined || this.#over.has(id) || this.#timeoutOf(id) === 0) return false;
     const { protocol, address } = node.service.key;
-    if (protocol !== 'tcp' || node.destinations.size === 0) return false;
+    if (protocol !== 'tcp' || node.destinations.size === 0 || keeps(address)) return false;
     // No packet reaches a node port of an address that is gone.
-    return isVip(node, this.#applied) || this.#planner.hasNodeAddress(address);
+    return isVip(node, applied) || this.#planner.hasNodeAddress(address);
   }
 
   #keep(id: ServiceId, node: ServiceNode, nowMs: number): DirtyObjects {
@@ -102,7 +130,7 @@ export class LeftOvers {
   }
 
   #timeoutOf(service: ServiceId): number {
-    return this.#planner.drainTimeoutOf(service) ?? this.#timeoutMs;
+    return this.#planner.drainTimeoutOf(service) ?? this.#options.drainTimeoutMs;
   }
 }
 

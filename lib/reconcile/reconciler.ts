@@ -93,7 +93,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#statics = new Statics(init);
     this.#settings = new Settings(init, effects);
     this.#addresses = new AddressFollower(init, this.#applied, this.#retries);
-    this.#drains = new Drains(this.#planner, this.#applied, init);
+    this.#drains = new Drains(this.#planner, this.#applied, init, this.#foreign.policy);
     const { untouchable } = this.#foreign;
     this.#conntrack = new ConntrackLane({ desired: this.#planner.desired, applied: this.#applied, untouchable });
     this.#ruleInputs = new RuleInputs(init, this.#planner, this.#applied, () => this.#complete);
@@ -194,9 +194,22 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     // A snapshot drops what it does not say; what the worker has read itself is said again.
     const own = ends && this.#nodeAddresses !== undefined ? [this.#nodeRecord(this.#nodeAddresses)] : [];
     this.#planner.apply({ ...message, records: [...message.records, ...own] });
+    this.#askAgain(message.records);
     if (message.allSynced && !this.#allSynced) this.#dirty.add('all');
     this.#allSynced = message.allSynced;
     this.#project();
+  }
+
+  /** A Service is said that asks for a scheduler the kernel did not have: whoever wrote it may have loaded the module before. */
+  #askAgain(records: RecordMessage['records']): void {
+    const missing = this.#planner.unknownSchedulers;
+    if (this.#running === undefined || missing.size === 0 || this.#inSnapshot) return;
+    const { session } = this.#running;
+    const asked = records.flatMap((record) =>
+      record.kind === 'service' ? (record.body?.tuning?.scheduler ?? []) : [],
+    );
+    const found = new Set([...new Set(asked)].filter((name) => missing.has(name) && hasScheduler(session, name)));
+    if (found.size > 0) this.#planner.lackSchedulers(new Set([...missing].filter((name) => !found.has(name))));
   }
 
   async #tick(nowMs: number): Promise<SyncReport | undefined> {
@@ -360,7 +373,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         },
       });
       this.#dirty.add(left);
-      released = this.#drains.observe(nowMs);
+      released = this.#drains.observe(nowMs, scope);
       for (const dirty of released) this.#dirty.add(dirty);
     } while (released.length > 0);
     this.#conntrack.observe();
@@ -412,6 +425,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       observed,
       foreign: this.#foreign,
       written: this.#applied,
+      withLeftOvers: (applied) => this.#drains.preview(applied),
       mayRemove: this.#allSynced,
       saved,
       ruleOptions: this.#ruleInputs.options,

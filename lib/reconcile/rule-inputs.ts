@@ -47,7 +47,7 @@ export class RuleInputs implements RulesSource {
   }
 
   isWanted(service: ServiceId): boolean {
-    return this.#planner.desired.services.has(service);
+    return this.#planner.desired.services.has(service) && !this.#planner.leftOvers.has(service);
   }
 
   /** The records may have said something about the Node. */

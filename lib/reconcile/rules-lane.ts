@@ -30,6 +30,7 @@ export interface RulesSource {
   readonly isComplete: boolean;
   /** The virtual service is there, as far as is known. */
   isThere(service: ServiceId): boolean;
+  /** By a Service; one that is kept for its connections is not. */
   isWanted(service: ServiceId): boolean;
 }
 
@@ -102,7 +103,8 @@ export class RulesLane {
   get isStale(): boolean {
     if (this.#writtenFor === undefined) return false;
     if (this.#writtenFor !== this.#source.revision) return true;
-    if (!this.#source.isComplete) return false;
+    // What could not be done has its own next try, which takes these along.
+    if (!this.#source.isComplete || this.#retries.size > 0) return false;
     return [...this.#kept.values()].some(
       ({ outFilters, externalIPs }) => externalIPs || outFilters.some((service) => !this.#stays(service)),
     );

@@ -137,12 +137,14 @@ export class Writer {
 }
 
 /**
- * Where to stop and look at the answers, as end positions: after the virtual services and their source ranges, before anything is exempt from
- * SNAT (what needed it has drained by then), between the tuples that come and those that go (they may be of the same virtual service), before
- * addresses are bound (they must be protected by then), before what is bound in the other way is unbound (it may be the same VIPs), before the
- * entries that tell whose a virtual service is are removed, before source ranges are (no firewall entry refers to them by then).
+ * Where to stop and look at the answers, as end positions: after the virtual services (one may turn out to be somebody else's, whom our source
+ * ranges must not restrict), after their source ranges, before anything is exempt from SNAT (what needed it has drained by then), between the
+ * tuples that come and those that go (they may be of the same virtual service), before addresses are bound (they must be protected by then),
+ * before what is bound in the other way is unbound (it may be the same VIPs), before the entries that tell whose a virtual service is are
+ * removed, before source ranges are (no firewall entry refers to them by then).
  */
 function stageEnds(changes: readonly Change[]): number[] {
+  const guarded = changes.findIndex(({ operation }) => operation.verb === 'add-entry' && guards(operation.set.name));
   const opens = changes.findIndex(
     ({ operation }) =>
       operation.verb.endsWith('-destination') || (operation.verb === 'add-entry' && !guards(operation.set.name)),
@@ -165,6 +167,7 @@ function stageEnds(changes: readonly Change[]): number[] {
   const moved: Verb = changes[binds]?.operation.verb === 'add-address' ? 'remove-local-route' : 'remove-address';
   const moves = binds < 0 ? -1 : changes.findIndex(({ operation }) => operation.verb === moved);
   const ends = [
+    guarded,
     opens,
     exempts ? drained + 1 : 0,
     untuples ? tupled + 1 : 0,

@@ -9,11 +9,15 @@ import { ManifestDirectory } from '../../test/harness/manifest-directory.ts';
 import { runTool } from '../../test/harness/run-tool.ts';
 import { clearTables, clusterCidrs, Topology } from '../../test/harness/topology.ts';
 import { showChanges } from './changes.ts';
+import { showExternal } from './external.ts';
 import { showRestart } from './restart.ts';
 import { Story } from './story.ts';
 import { showTraffic } from './traffic.ts';
 
-const exampleFiles = ['nodes.yaml', 'web.yaml', 'dns-udp.yaml', 'dual-stack.yaml', 'no-endpoints.yaml'] as const;
+const exampleFiles = [
+  ...['nodes.yaml', 'web.yaml', 'dns-udp.yaml', 'dual-stack.yaml', 'no-endpoints.yaml'],
+  ...['load-balancer.yaml', 'local-policies.yaml'],
+] as const;
 
 export interface Demo {
   readonly story: Story;
@@ -31,7 +35,7 @@ async function main(): Promise<number> {
   await using topology = await Topology.create();
   showCluster(story);
   for (const pod of ['p1', 'p2', 'p3'] as const)
-    await topology.serve(pod, 'tcp:8080', 'tcp:9090', 'tcp:5353', 'udp:5353');
+    await topology.serve(pod, 'tcp:8080', 'tcp:8443', 'tcp:9090', 'tcp:5353', 'udp:5353');
 
   using manifests = new ManifestDirectory(...exampleFiles);
   const startProxier = (): Promise<ProxierHandle> =>
@@ -45,6 +49,7 @@ async function main(): Promise<number> {
   let proxier = await showApply(demo);
   try {
     await showTraffic(demo);
+    await showExternal(demo);
     await showChanges(demo, proxier);
     proxier = await showRestart(demo, proxier);
   } finally {
@@ -74,6 +79,8 @@ async function showApply(demo: Demo): Promise<ProxierHandle> {
     'examples/dns-udp.yaml       Service kube-dns: 10.96.0.53 over UDP and TCP, pods p2, p3',
     'examples/dual-stack.yaml    Service shop: 10.96.0.20 and fd00:10:96::20, pods p1, p3',
     'examples/no-endpoints.yaml  Service maintenance: 10.96.0.99, no pod is ready',
+    'examples/load-balancer.yaml Service payments: load balancer IP 203.0.113.42, for 192.168.1.100 only, pods p1, p3',
+    'examples/local-policies.yaml Service edge: load balancer IP 203.0.113.44, traffic stays on the node, pods p1, p3',
   );
   const begin = performance.now();
   const proxier = await startProxier();

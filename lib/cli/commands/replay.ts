@@ -15,8 +15,10 @@ interface ReplayFlags {
 export function addReplayCommand(program: Command, terminal: Terminal, exit: (code: number) => void): void {
   program
     .command('replay')
-    .argument('<file>', 'a recording: what run --record, or the option record of Proxier, has written')
-    .description('run a proxier on recorded events, with the options it was recorded with, and show what it did')
+    .argument('<file>', 'a recording, as the option record of Proxier writes it')
+    .description(
+      'run a proxier on recorded events, with the options it was recorded with, and show what it did (exit code 3: not all was served)',
+    )
     .option(
       '--speed <factor>',
       '1 as recorded, 10 ten times as fast, max (default: max; with --kernel real: 1)',

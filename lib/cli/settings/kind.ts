@@ -81,8 +81,9 @@ export function splitList(given: string): string[] {
   return given === '' ? [] : given.split(',').map((item) => item.trim());
 }
 
+/** An empty text among the choices stands for the default, as in Go. */
 export function choice<const T extends string>(...choices: readonly T[]): ValueKind<T> {
-  const all = choices.join(', ');
+  const all = choices.filter((each) => each !== '').join(', ');
   return {
     allowed: `one of ${all}`,
     parse: (given) => choices.find((each) => each === given),

@@ -14,9 +14,9 @@ export const logSettings: readonly Setting[] = [
       group: 'kube-proxy',
       beatsFile: true,
     },
-    choice('text', 'json'),
+    choice('text', 'json', ''),
     (draft, format) => {
-      draft.logFormat = format;
+      if (format !== '') draft.logFormat = format;
     },
   ),
   setting(

@@ -5,7 +5,13 @@ export { VirtualClock } from '../virtual-clock.ts';
 export { churn, type SimulationEvent } from './churn.ts';
 export type { ChurnKind, ChurnMix, ChurnOptions } from './churn-options.ts';
 export type { ServiceMix, SimulatedClusterOptions } from './cluster-options.ts';
-export { openRecording, type Recording, type ReplayCounts, type ReplaySource } from './open-recording.ts';
+export {
+  type OpenRecordingOptions,
+  openRecording,
+  type Recording,
+  type ReplayCounts,
+  type ReplaySource,
+} from './open-recording.ts';
 export type { PaceOptions } from './pace.ts';
 export type { Percentiles } from './percentiles.ts';
 export { type ReplayOptions, type ReplayResult, replay } from './replay.ts';

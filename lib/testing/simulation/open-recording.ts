@@ -8,6 +8,7 @@ import {
   type RecordingLine,
 } from '../../kube/recording-format.ts';
 import type { ResourceKind, Source, SourceProblem, SourceSink } from '../../kube/source.ts';
+import { untilAborted } from '../../proxier/until-aborted.ts';
 import { numberedLines } from './numbered-lines.ts';
 import { Pace, type PaceOptions } from './pace.ts';
 
@@ -34,6 +35,14 @@ export interface Recording {
   readonly finished: Promise<void>;
 }
 
+export interface OpenRecordingOptions extends PaceOptions {
+  /**
+   * Once every source has said that it is synced, what follows waits for this (a proxier that is ready, say), so that without waits for time it is
+   * not all there before the first pass. Default: it waits for nothing.
+   */
+  readonly afterLists?: Promise<unknown>;
+}
+
 const TOLD_LINES = 100;
 
 /**
@@ -41,9 +50,9 @@ const TOLD_LINES = 100;
  *
  * @throws ProxierError ERR_RECORDING when the file cannot be read or is no recording; InvalidArgumentError for a speed that is none.
  */
-export async function openRecording(path: string, options: PaceOptions = {}): Promise<Recording> {
+export async function openRecording(path: string, options: OpenRecordingOptions = {}): Promise<Recording> {
   const pace = new Pace(options);
-  return new Playback(path, await readHeader(path), pace);
+  return new Playback(path, await readHeader(path), pace, options.afterLists);
 }
 
 async function readHeader(path: string): Promise<RecordingHeader> {
@@ -67,6 +76,9 @@ class Playback implements Recording {
   readonly finished: Promise<void>;
   readonly #path: string;
   readonly #pace: Pace;
+  readonly #afterLists: Promise<unknown> | undefined;
+  /** Of each source, what has not synced yet. */
+  readonly #unsynced: Set<string>;
   readonly #sinks = new Map<string, SourceSink>();
   /** The items of lists that have begun, by source and kind. */
   readonly #lists = new Map<
@@ -78,9 +90,11 @@ class Playback implements Recording {
   #playedMs = 0;
   #running: Promise<void> | undefined;
 
-  constructor(path: string, header: RecordingHeader, pace: Pace) {
+  constructor(path: string, header: RecordingHeader, pace: Pace, afterLists: Promise<unknown> | undefined) {
     this.#path = path;
     this.#pace = pace;
+    this.#afterLists = afterLists;
+    this.#unsynced = new Set(header.sources.flatMap(({ name, kinds }) => kinds.map((kind) => `${name}\n${kind}`)));
     this.header = header;
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
@@ -130,9 +144,15 @@ class Playback implements Recording {
       this.#playedMs = Math.max(this.#playedMs, line.at);
       if (line.op === 'end') hasEnd = true;
       else this.#deliver(number, line);
+      if (line.op === 'synced') await this.#synced(`${line.source}\n${line.kind}`);
     }
     this.#breakLists();
     if (!hasEnd) this.#tell('it has no last line: what wrote it was killed, or still writes');
+  }
+
+  async #synced(key: string): Promise<void> {
+    if (!this.#unsynced.delete(key) || this.#unsynced.size > 0 || this.#afterLists === undefined) return;
+    await untilAborted(this.#afterLists, this.#abort.signal, 'the replay').catch(() => {});
   }
 
   #deliver(number: number, line: Exclude<RecordingLine, { readonly op: 'end' }>): void {

@@ -1,4 +1,5 @@
 /** Runs a Proxier on a recording, and counts what it did. */
+import { setTimeout } from 'node:timers/promises';
 import { InvalidArgumentError } from '../../errors.ts';
 import { show } from '../../kube/json.ts';
 import type { RecordingHeader } from '../../kube/recording-format.ts';
@@ -24,7 +25,7 @@ export interface ReplayOptions {
    */
   readonly kernel?: 'fake' | 'real';
   /**
-   * 1: as fast as it was, 10: ten times as fast. `Infinity`: without waiting; on the fake kernel that is virtual time, in which each event is
+   * 1: as fast as it was, 10: ten times as fast. `Infinity`: without waiting, but for the first pass after the lists; on the fake kernel that is virtual time, in which each event is
    * dealt with before the next one comes, drains and periodic passes happen when they would have, and a second replay does the same again.
    * Default: `Infinity` on the fake kernel, 1 on the real one.
    */
@@ -76,8 +77,8 @@ export interface ReplayResult {
 const LIMIT_MS = 30_000;
 /** What fails in the end is tried so often. */
 const LAST_TRIES = 3;
-/** For what follows the last event, in virtual time. */
-const AFTERMATH_MS = 1000;
+/** For what follows the last event: the drain tick, a retry. */
+const AFTERMATH_MS = 2000;
 
 /**
  * @throws ProxierError ERR_RECORDING for a file that is no recording; InvalidArgumentError for options that cannot be, recorded ones among them; what
@@ -91,7 +92,9 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   const speed = options.speed ?? (kernel === 'fake' ? Number.POSITIVE_INFINITY : 1);
   const isVirtual = kernel === 'fake' && speed === Number.POSITIVE_INFINITY;
   const clock = isVirtual ? new VirtualClock() : undefined;
-  const recording = await openRecording(path, clock === undefined ? { speed } : { clock });
+  const ready = deferred();
+  const hurries = speed === Number.POSITIVE_INFINITY ? { afterLists: ready.promise } : {};
+  const recording = await openRecording(path, clock === undefined ? { speed, ...hurries } : { clock });
   const { header } = recording;
   const nodeName = (options.nodeName ?? options.settings?.nodeName ?? header.nodeName).trim().toLowerCase();
   const proxierOptions: ProxierOptions = {
@@ -108,6 +111,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
           sysctls: fakeSysctlsOfRouter(),
           ...(clock === undefined ? {} : { clock }),
         });
+  proxier.once('ready', ready.resolve);
   const tally = new ReplayTally(proxier, options.onWarning);
   const startedMs = performance.now();
   try {
@@ -163,7 +167,8 @@ async function lastPass(
   aborted: Promise<void>,
   clock: VirtualClock | undefined,
 ): Promise<SyncReport | undefined> {
-  await clock?.advanceTo(clock.nowMs() + AFTERMATH_MS);
+  if (clock === undefined) await Promise.race([setTimeout(AFTERMATH_MS), aborted]);
+  else await clock.advanceTo(clock.nowMs() + AFTERMATH_MS);
   let report: SyncReport | undefined;
   for (let tries = 0; tries < LAST_TRIES; tries += 1) {
     report = await within(handle.resync(), aborted, clock);
@@ -181,7 +186,7 @@ async function within<T>(
   if (clock === undefined) {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), LIMIT_MS);
+      timer = globalThis.setTimeout(() => resolve(undefined), LIMIT_MS);
     });
     try {
       return await Promise.race([promise, late, aborted.then(() => undefined)]);
@@ -203,6 +208,14 @@ async function within<T>(
     await Promise.race([settled, clock.advanceTo(clock.nowMs() + AFTERMATH_MS)]);
   }
   return isSettled ? promise : undefined;
+}
+
+function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
 }
 
 function abortOf(signal: AbortSignal | undefined): Promise<void> {

@@ -95,6 +95,29 @@ describe('KubeProxyConfiguration', () => {
     assert.deepEqual([oomScoreAdj, draft.logFormat, draft.verbosity], [0, 'json', 5]);
   });
 
+  test("Go's zero values, written down, are the same as nothing", async () => {
+    const zeros = `mode: ipvs
+clusterCIDR: ""
+detectLocalMode: ""
+serviceProxyName: ""
+hostnameOverride: ""
+nodePortAddresses: null
+oomScoreAdj: null
+featureGates: {}
+healthzBindAddress: ""
+configSyncPeriod: 0s
+clientConnection: { kubeconfig: "", qps: 0, burst: 0 }
+conntrack: { maxPerCore: null, min: null, tcpBeLiberal: false, udpTimeout: 0s }
+iptables: { masqueradeBit: null, masqueradeAll: false, localhostNodePorts: null, syncPeriod: 0s }
+ipvs: { scheduler: "", syncPeriod: 0s, minSyncPeriod: 0s, excludeCIDRs: null, strictARP: false, tcpTimeout: 0s }
+logging: { format: "", verbosity: 0, flushFrequency: 0, options: { json: { infoBufferSize: "0" } } }
+nftables: null
+winkernel: { networkName: "", enableDSR: false }
+`;
+    const { settings, said, draft } = await read(await file(`${header}${zeros}`));
+    assert.deepEqual([settings, said, draft.kubeconfig], [{ conntrack }, [], undefined]);
+  });
+
   test('what nothing comes of is named by field, value and reason; an empty mode is said to be ipvs', async () => {
     const { said } = await read(
       await file(

@@ -31,7 +31,7 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   'load-balancer.yaml': [
     'ipvsadm -A -t 203.0.113.42:443 -s rr',
     'ipset add KUBE-LOAD-BALANCER-FW 203.0.113.42,tcp:443',
-    'ipset add KUBE-LOAD-BALANCER-SOURCE-CIDR 203.0.113.42,tcp:443,192.168.50.0/24',
+    'ipset add KUBE-LOAD-BALANCER-SOURCE-CIDR 203.0.113.42,tcp:443,198.51.100.0/24',
   ],
   'external-ip.yaml': ['ipset add KUBE-EXTERNAL-IP 203.0.113.43,tcp:25', 'ip addr add 203.0.113.43/32 dev kube-ipvs0'],
   'local-policies.yaml': [

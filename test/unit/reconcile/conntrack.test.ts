@@ -150,6 +150,20 @@ describe('stale UDP connections', () => {
     assert.deepEqual(world.left, []);
   });
 
+  test('direct routing translates nothing: what goes to the VIP as it came is left alone', async () => {
+    const direct = service('ns1/dns', '10.96.0.11', {
+      ...{ protocol: 'udp', port: 8080 },
+      body: { tuning: { forward: 'direct' } },
+    });
+    const world = await Tracked.serving(direct, dnsSlice('10.244.1.6'));
+    const live = connection('10.96.0.11:8080', '10.96.0.11:8080');
+    world.track(live, connection('10.96.0.11:8080', '10.244.1.6:8080'));
+    await world.say(dnsSlice('10.244.1.7'));
+    await world.pass(3000);
+    assert.match(world.kernel.dump(), /-r 10\.244\.1\.7:8080 -g/);
+    assert.deepEqual(world.left, [live], 'but one of the time before it was asked for');
+  });
+
   test('the table is read when a UDP Service changed and not otherwise, at most once a second', async () => {
     const world = await Tracked.serving(dns, dnsSlice('10.244.1.6'), web, webSlice('10.244.1.6'));
     await world.say(webSlice('10.244.1.7'));

@@ -1,9 +1,15 @@
 /** What ends slowly: time-outs per Service, whole Services, endpoints on request (behaviour.md 2.9, section 9 #9 to #11; T65 to T69). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { EndpointDrain, EndpointDrainState, SyncReport } from '../../../lib/reconcile/protocol.ts';
+import { destinationId, type ServiceId, type ServiceNode, serviceId } from '../../../lib/plan/state.ts';
+import { AppliedState } from '../../../lib/reconcile/applied.ts';
+import { DrainQueue } from '../../../lib/reconcile/drain.ts';
+import { vipLink } from '../../../lib/reconcile/observed.ts';
+import type { EndpointDrain, EndpointDrainState, PlanResult, SyncReport } from '../../../lib/reconcile/protocol.ts';
 import type { ObjectRecord } from '../../../lib/records.ts';
-import { foreignService, ip, newKernel, type ServiceOptions, service, slice, World } from './world.ts';
+import type { Destination } from '../../../lib/types.ts';
+import { emptyState } from '../../harness/difference-options.ts';
+import { foreignService, ip, newKernel, restricted, type ServiceOptions, service, slice, World } from './world.ts';
 
 const web = (options: ServiceOptions = {}) => service('ns1/web', '10.96.0.10', { nodePort: 30080, ...options });
 const webSlice = (...addresses: string[]) => slice('ns1/web-1', 'ns1/web', addresses);
@@ -36,6 +42,68 @@ test('a weight of 0 that a user wants is no drain: the destination stays, also a
   assert.equal((await world.say(webSlice())).draining, 2);
   await world.pass(2000);
   assert.doesNotMatch(inKernel(world), /10\.244\.1\.5/);
+});
+
+test('what is wanted at weight 0 is looked at when its virtual service is compared, not at every change', () => {
+  const applied = new AppliedState(vipLink);
+  const destination: Destination = { address: ip('10.244.1.5'), port: 8080, weight: 0, forward: 'masquerade' };
+  const destinations = new Map([[destinationId(destination), destination]]);
+  const wanted = new Map<ServiceId, ServiceNode>();
+  for (let port = 1; port <= 1000; port += 1) {
+    const key = { protocol: 'tcp', address: ip('10.96.0.10'), port } as const;
+    const node = { service: { key, scheduler: 'rr', flags: 0, timeoutSeconds: 0 }, destinations };
+    wanted.set(serviceId(key), node);
+    applied.putService(serviceId(key), node);
+  }
+  let asked = 0;
+  const get = (id: ServiceId): ServiceNode | undefined => {
+    asked += 1;
+    return wanted.get(id);
+  };
+  const desired = { ...emptyState(), services: Object.assign(new Map(wanted), { get }) };
+  const queue = new DrainQueue(() => 60_000);
+  queue.observe(applied, desired, 0, 'all');
+  assert.deepEqual([queue.size, asked], [0, 1000]);
+  wanted.set('tcp 10.96.0.10:7', {
+    service: wanted.get('tcp 10.96.0.10:7')?.service ?? assert.fail(),
+    destinations: new Map(),
+  });
+  asked = 0;
+  queue.observe(applied, desired, 0, ['tcp 10.96.0.10:7', 'tcp 10.96.0.10:8']);
+  assert.deepEqual([queue.size, asked], [1, 2]);
+  queue.observe(applied, desired, 1000, []);
+  assert.equal(queue.size, 1, 'what drains goes on draining');
+});
+
+test('however many virtual services drain, one request reads only some of them, and all have their turn at once', async () => {
+  const keys = Array.from({ length: 300 }, (_, index) => `ns1/s${index}`);
+  const slices = (...addresses: string[]) => keys.map((key) => slice(`${key}-1`, key, addresses));
+  const world = await served(
+    { syncPeriodMs: 600_000 },
+    ...keys.map((key, index) => service(key, `10.97.${index >> 8}.${index & 255}`)),
+    ...slices('10.244.1.5'),
+  );
+  assert.equal((await world.say(...slices())).draining, 300);
+  const reads: number[] = [];
+  const read = world.kernel.read.bind(world.kernel);
+  world.kernel.read = (what, ...rest) => {
+    if (what === 'destinations') reads[reads.length - 1] = (reads.at(-1) ?? 0) + 1;
+    read(what, ...rest);
+  };
+  const { send } = world;
+  world.send = (request) => {
+    reads.push(0);
+    return send.call(world, request);
+  };
+  await world.pass(1000);
+  assert.equal(world.events.length, 300);
+  assert.ok(Math.max(...reads) < 150, reads.join(' '));
+  assert.equal(
+    reads.reduce((sum, count) => sum + count, 0),
+    300,
+  );
+  await world.pass(5000);
+  assert.equal(world.events.length, 300);
 });
 
 describe('the drain time-out of a Service', () => {
@@ -72,6 +140,12 @@ describe('the drain time-out of a Service', () => {
     assert.doesNotMatch(inKernel(world), /10\.244\.2\.7/);
   });
 });
+
+/** What `plan` says before a run, with every source synced. */
+async function unstarted(world: World, ...records: ObjectRecord[]): Promise<PlanResult | undefined> {
+  await world.send({ kind: 'records', nowMs: world.nowMs, message: { records, allSynced: true } });
+  return (await world.send({ kind: 'plan', against: 'kernel' })).plan;
+}
 
 describe('drainServices', () => {
   const drainServices = { drainServices: true };
@@ -192,6 +266,49 @@ describe('drainServices', () => {
     assert.doesNotMatch(inKernel(world), /10\.96\.0\.10/);
   });
 
+  test('plan says the same: what drains and what stays with its rules, before and while it does', async () => {
+    const node: ObjectRecord = {
+      ...{ source: 'test', seq: 1, kind: 'node', key: 'n1', uid: 'n1' },
+      body: { self: true, zone: '', addresses: [ip('192.168.1.10')], podCIDRs: [] },
+    };
+    const lb = restricted('ns1/web', '10.96.0.10', '172.20.0.9', '10.0.0.0/8');
+    for (const vipBinding of ['address', 'local-route'] as const) {
+      const world = await served({ ...drainServices, vipBinding }, node, lb, webSlice('10.244.1.5'));
+      world.die();
+      await world.start();
+      const { plan } = await world.send({ kind: 'plan', against: 'kernel' });
+      assert.deepEqual(plan?.operations, [], 'nothing is removed before all is known');
+      await world.close();
+      const asked = await unstarted(world, node);
+      const drained = asked?.operations.map(({ text }) => text) ?? [];
+      assert.deepEqual(drained.sort(), [
+        'ipvsadm -e -t 10.96.0.10:80 -r 10.244.1.5:8080 -m -w 0',
+        'ipvsadm -e -t 172.20.0.9:80 -r 10.244.1.5:8080 -m -w 0',
+      ]);
+      assert.deepEqual(asked?.rules, []);
+      await world.close();
+      for (const key of [webKey, 'tcp 172.20.0.9:80']) world.kernel.setConnections(key, '10.244.1.5:8080', 1, 0);
+      await world.start();
+      world.kernel.log.length = 0;
+      await world.say(node);
+      assert.deepEqual(world.kernel.log.toSorted(), drained, 'what was planned');
+      const { plan: later } = await world.send({ kind: 'plan', against: 'kernel' });
+      assert.deepEqual([later?.operations, later?.rules], [[], []]);
+    }
+  });
+
+  test('what excludeCIDRs protects stays as it is, with its destinations', async () => {
+    const world = await served(
+      { ...drainServices, excludeCIDRs: ['10.96.0.0/24'] },
+      web({ nodePort: 0 }),
+      webSlice('10.244.1.5'),
+    );
+    await world.say(gone, webSlice());
+    await world.pass(100_000);
+    assert.match(inKernel(world), /-a -t 10\.96\.0\.10:80 -r 10\.244\.1\.5:8080 -m -w 1/);
+    assert.doesNotMatch(inKernel(world), /kube-ipvs0 10\.96\.0\.10/);
+  });
+
   test('without the option a Service goes at once, and foreign ones are never kept', async () => {
     const world = await served();
     foreignService(world.kernel, '172.31.1.1', 80);
@@ -291,6 +408,32 @@ describe('endpoints drained on request', () => {
     assert.equal(state?.held, false);
     await world.say(webSlice('10.244.1.5', '10.244.2.7'));
     assert.match(inKernel(world), out);
+  });
+
+  test('its time-out is counted from when it was asked for, and is not inherited by the next pod of the address', async () => {
+    const world = await served();
+    for (const key of [webKey, nodeKey]) world.kernel.setConnections(key, '10.244.2.7:8080', 1, 0);
+    const terminating = slice('ns1/web-1', 'ns1/web', ['10.244.1.5', '10.244.2.7']);
+    if (terminating.kind !== 'slice' || terminating.body === null) throw new Error('no slice');
+    const [ready = 0] = terminating.body.conditions;
+    await world.say({ ...terminating, body: { ...terminating.body, conditions: [ready, 0] } });
+    await world.pass(30_000);
+    await drain(world, { ...endpoint, timeoutMs: 4000 });
+    await world.pass(3000);
+    assert.match(
+      inKernel(world),
+      /10\.244\.2\.7:8080 -m -w 0/,
+      'it has drained for longer, and was given four seconds now',
+    );
+    await world.pass(1000);
+    assert.doesNotMatch(inKernel(world), /10\.244\.2\.7/);
+    await world.say(webSlice('10.244.1.5'));
+    await world.say(webSlice('10.244.1.5', '10.244.2.7'));
+    assert.match(inKernel(world), out);
+    for (const key of [webKey, nodeKey]) world.kernel.setConnections(key, '10.244.2.7:8080', 1, 0);
+    await world.say(webSlice('10.244.1.5'));
+    await world.pass(30_000);
+    assert.match(inKernel(world), /10\.244\.2\.7:8080 -m -w 0/, "the Service's time-out counts");
   });
 
   test('a new worker that is told first never lets it in again', async () => {

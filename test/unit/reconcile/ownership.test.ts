@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { FakeKernel } from '../../../lib/testing/fake-kernel.ts';
-import { foreignService, ip, newKernel, service, slice, World } from './world.ts';
+import { foreignService, ip, newKernel, restricted, service, slice, World } from './world.ts';
 
 const web = service('ns1/web', '10.96.0.10');
 const tls = service('ns1/tls', '10.96.0.10', { port: 443 });
@@ -92,6 +92,17 @@ describe('one that somebody made after our last read, and that we want', () => {
     world.kernel.outside.services.delete('tcp 10.96.0.10:80');
     await world.pass(30_000);
     assert.match(world.kernel.dump(), /-A -t 10\.96\.0\.10:80 -s rr[\s\S]*kube-ipvs0 10\.96\.0\.10/);
+  });
+
+  test('is not restricted by our source ranges', async () => {
+    const world = new World();
+    await world.start();
+    await world.say();
+    foreignService(world.kernel, '198.18.0.1', 80);
+    const report = await world.say(restricted('ns1/web', '10.96.0.10', '198.18.0.1', '0.0.0.0/0'), webSlice);
+    assert.deepEqual([report.contested, report.failures], [1, []]);
+    assert.match(world.kernel.dump(), /kube-ipvs0 10\.96\.0\.10/);
+    assert.doesNotMatch(world.kernel.dump(), /add .* 198\.18\.0\.1/);
   });
 
   test('is taken over with takeOver', async () => {

@@ -224,6 +224,38 @@ describe('KUBE-IPVS-OUT-FILTER', () => {
     assert.deepEqual(await rulesOf(world), []);
   });
 
+  test('a rule that is to go, and iptables that cannot be asked: tried again with a back-off, not at once for ever', async () => {
+    const world = await started(lb, lbSlice);
+    world.kernel.failNext(({ verb }) => verb === 'remove-service', 'ENOMEM', 2);
+    await world.say(service('ns1/lb', null));
+    await world.pass(50);
+    world.iptables.failNext('save', 40);
+    const reports = await world.pass(10_000);
+    assert.doesNotMatch(world.kernel.dump(), /198\.18\.0\.1/);
+    const failed = reports.filter(({ failures }) => failures[0]?.object === 'rules IPv4');
+    assert.deepEqual(failed.map(({ failures }) => failures[0]?.retryInMs).slice(0, 3), [100, 200, 400]);
+    assert.ok(failed.length < 10, `${failed.length} checks`);
+  });
+
+  test('a VIP that is kept for its connections keeps its rule, and has it when it is wanted again', async () => {
+    const world = new World(newKernel(), { drainServices: true });
+    await world.start();
+    await world.say(node, lb, lbSlice);
+    world.kernel.setConnections('tcp 198.18.0.1:80', '10.244.1.9:8080', 1, 0);
+    await world.say(service('ns1/lb', null));
+    await world.pass(5000);
+    assert.match(world.kernel.dump(), /kube-ipvs0 198\.18\.0\.1/);
+    assert.deepEqual(await rulesOf(world), [rule]);
+    const log = world.iptables.log.length;
+    await world.say(lb);
+    await world.pass(1000);
+    assert.deepEqual([await rulesOf(world), world.iptables.log.length], [[rule], log]);
+    await world.say(service('ns1/lb', null));
+    await world.pass(100_000);
+    assert.doesNotMatch(world.kernel.dump(), /198\.18\.0\.1/);
+    assert.deepEqual(await rulesOf(world), []);
+  });
+
   test('ranges that come to leave this node out, or to take it in, change the rule of a VIP that goes on being served', async () => {
     const world = await started(restricted('ns1/lb', '10.96.0.20', '198.18.0.1', '192.168.0.0/16'), lbSlice);
     assert.deepEqual(await rulesOf(world), []);

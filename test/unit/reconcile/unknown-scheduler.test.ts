@@ -62,6 +62,19 @@ test('a full pass asks again, and changes the scheduler in place once the kernel
   assert.equal(world.events.length, 1);
 });
 
+test('a Service that is said again with it asks at once, for all that wait for it', async () => {
+  const world = new World();
+  await world.start();
+  const other = tuned('ns1/other', '10.96.0.11', { scheduler: 'maglev' });
+  await world.say(tuned('ns1/web', '10.96.0.10', { scheduler: 'maglev' }), webSlice, other);
+  await world.say(tuned('ns1/web', '10.96.0.10', { scheduler: 'maglev', schedulerFlags: 8 }));
+  assert.deepEqual(schedulers(world), { '10.96.0.10': 'rr', '10.96.0.11': 'rr' });
+  world.kernel.outside.schedulers.add('maglev');
+  const report = await world.say(tuned('ns1/web', '10.96.0.10', { scheduler: 'maglev' }));
+  assert.deepEqual(schedulers(world), { '10.96.0.10': 'maglev', '10.96.0.11': 'maglev' });
+  assert.deepEqual(report.failures, []);
+});
+
 test('a Service that asks for another one instead gets that, and the warning comes back with the cause', async () => {
   const world = new World();
   await world.start();

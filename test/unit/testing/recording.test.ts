@@ -151,6 +151,31 @@ test('sources keep their names, order and objects; a recording needs all of them
   });
 });
 
+test('what follows the lists waits for what it was told to wait for, and ends when it is stopped meanwhile', async () => {
+  await inDirectory(async (directory) => {
+    const path = join(directory, 'run.ndjson');
+    const source = new ObjectSource();
+    const [wrapped] = recordSources([source], { path });
+    await wrapped?.start(new RecordingSink(), AbortSignal.any([]));
+    source.synced();
+    source.apply(service('later'));
+    await wrapped?.stop();
+    for (const isStopped of [false, true]) {
+      const { promise, resolve } = gate();
+      const recording = await openRecording(path, { speed: Number.POSITIVE_INFINITY, afterLists: promise });
+      const sink = new RecordingSink();
+      await recording.sources[0]?.start(sink, AbortSignal.any([]));
+      await sink.until(() => sink.has('synced Node'), 'the lists');
+      await new Promise((done) => setImmediate(done));
+      assert.ok(!sink.has('upsert Service ns1/later'));
+      if (isStopped) await recording.sources[0]?.stop();
+      else resolve();
+      await recording.finished;
+      assert.equal(sink.has('upsert Service ns1/later'), !isStopped);
+    }
+  });
+});
+
 test('no secret of an annotation, of a managed field or of an option comes into the file', async () => {
   await inDirectory(async (directory) => {
     const path = join(directory, 'run.ndjson');

@@ -42,7 +42,7 @@ function digest(cluster: SimulatedClusterOptions, options: ChurnOptions): string
   return hash.digest('hex');
 }
 
-test('the generator of chance gives the numbers of sfc32 on every platform', () => {
+test('the generator of chance gives the same numbers on every platform', () => {
   const random = new SeededRandom(42);
   assert.deepEqual(
     Array.from({ length: 4 }, () => random.next()),
