@@ -107,6 +107,12 @@ inline uint32_t LittleEndian(uint32_t value) {
   return __builtin_bswap32(value);
 }
 
+// A batch may lie in memory that another thread sees too (lib/kernel/shared-room.ts). Nobody writes
+// there before the answer; if somebody did, nonsense may be sent, and nothing outside may be read:
+// a length is loaded once, and what was checked is what is used. A plain load the compiler may
+// repeat.
+inline uint8_t LoadOnce(const uint8_t* byte) { return __atomic_load_n(byte, __ATOMIC_RELAXED); }
+
 // Reads the fields of one record. Reading past its end gives zeros and makes ok() false: check
 // once, after the last field.
 class RecordReader {
@@ -114,15 +120,18 @@ class RecordReader {
   explicit RecordReader(std::span<const uint8_t> record)
       : record_(record),
         at_(record.size() < kHeaderBytes ? record.size() : kHeaderBytes),
-        ok_(record.size() >= kHeaderBytes) {}
+        ok_(record.size() >= kHeaderBytes),
+        flags_(ok_ ? LoadOnce(&record[3]) : 0) {}
 
   [[nodiscard]] bool ok() const { return ok_; }
-  [[nodiscard]] uint8_t flags() const { return record_.size() < kHeaderBytes ? 0 : record_[3]; }
+  [[nodiscard]] uint8_t flags() const { return flags_; }
 
   uint8_t U8() {
-    uint8_t value = 0;
-    Take(&value, sizeof value);
-    return value;
+    if (record_.size() == at_) {
+      ok_ = false;
+      return 0;
+    }
+    return LoadOnce(record_.data() + at_++);
   }
   uint16_t U16() {
     uint16_t value = 0;
@@ -167,6 +176,7 @@ class RecordReader {
   std::span<const uint8_t> record_;
   size_t at_;
   bool ok_;
+  uint8_t flags_;
 };
 
 // Appends records, for dumps and tests.

@@ -184,7 +184,7 @@ export class BatchRun {
       if (ofSet === undefined) pending.set(operation.set.name, [{ one, operation }]);
       else ofSet.push({ one, operation });
     }
-    dropOvertaken(this.#batch, pending);
+    dropOvertaken(this.#batch, pending, new Map(open.map(({ index, code }) => [index, code])));
     for (const [name, additions] of pending) this.#growFullSet(name, additions);
   }
 

@@ -15,13 +15,15 @@ import type {
   SetSpec,
   VirtualService,
 } from '../types.ts';
+import { quote } from './check.ts';
 import { decodeOperation } from './decode.ts';
 import { encodeOperation } from './encode.ts';
 import { MadeSets } from './made-sets.ts';
+import { RecordReader } from './record-reader.ts';
+import { RecordWriter } from './record-writer.ts';
 import { setFor } from './set-size.ts';
 import { temporarySetName } from './temporary-set.ts';
 import { operationText } from './text.ts';
-import { RecordReader, RecordWriter } from './wire.ts';
 
 export { operationText } from './text.ts';
 
@@ -294,6 +296,6 @@ function describe(operation: Operation): string {
   try {
     return operationText(operation);
   } catch {
-    return String(operation.verb);
+    return typeof operation === 'object' && operation !== null ? quote(operation.verb) : 'no operation';
   }
 }

@@ -2,8 +2,9 @@
 import { InvalidArgumentError } from '../errors.ts';
 import type { ChangeGroup, IpFamily, SetSpec } from '../types.ts';
 import { writeAddress } from './address-bytes.ts';
+import type { RecordWriter } from './record-writer.ts';
 import { isLinkName } from './set-entry.ts';
-import { type RecordWriter, SET_TYPE_NUMBER } from './wire.ts';
+import { SET_TYPE_NUMBER } from './wire.ts';
 
 export function checkedAddress(writer: RecordWriter, field: string, text: string): IpFamily {
   const written = typeof text === 'string' ? writeAddress(writer.bytes, writer.at, text) : 0;
@@ -18,7 +19,24 @@ export function checkedAddress(writer: RecordWriter, field: string, text: string
 
 export function checkedInteger(field: string, value: number, least: number, most: number): number {
   if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new InvalidArgumentError(field, `is ${value}, must be an integer from ${least} to ${most}`);
+  throw new InvalidArgumentError(field, `is ${quote(value)}, must be an integer from ${least} to ${most}`);
+}
+
+/** Null is what JSON has where something is missing. */
+export function checkObject(field: string, value: object): void {
+  if (typeof value === 'object' && value !== null) return;
+  throw new InvalidArgumentError(field, `is ${quote(value)}, must be an object`);
+}
+
+export function checkedBoolean(field: string, value: boolean): boolean {
+  if (typeof value === 'boolean') return value;
+  throw new InvalidArgumentError(field, `is ${quote(value)}, must be true or false`);
+}
+
+/** Undefined for a name that is not in the table; `constructor`, which every object has, is none. */
+export function numberOf<K extends string>(table: Readonly<Record<K, number>>, name: K): number | undefined {
+  const number = typeof name === 'string' ? table[name] : undefined;
+  return typeof number === 'number' ? number : undefined;
 }
 
 export function checkedFamily(field: string, family: IpFamily): IpFamily {
@@ -27,7 +45,7 @@ export function checkedFamily(field: string, family: IpFamily): IpFamily {
 }
 
 export function checkedType(type: SetSpec['type']): SetSpec['type'] {
-  if (Object.hasOwn(SET_TYPE_NUMBER, type)) return type;
+  if (typeof type === 'string' && Object.hasOwn(SET_TYPE_NUMBER, type)) return type;
   throw new InvalidArgumentError('set.type', `${quote(type)} is none of ${Object.keys(SET_TYPE_NUMBER).join(' ')}`);
 }
 
@@ -49,7 +67,12 @@ export function checkedLink(field: string, name: string): string {
 }
 
 export function quote(value: unknown): string {
-  return typeof value === 'string' ? `"${value}"` : String(value);
+  if (typeof value === 'string') return `"${value}"`;
+  try {
+    return String(value);
+  } catch {
+    return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+  }
 }
 
 const GROUPS: readonly ChangeGroup[] = ['link', 'address'];
@@ -57,5 +80,5 @@ const GROUPS: readonly ChangeGroup[] = ['link', 'address'];
 export function checkedGroups(field: string, groups: readonly ChangeGroup[]): ReadonlySet<ChangeGroup> {
   if (Array.isArray(groups) && groups.length > 0 && groups.every((group) => GROUPS.includes(group)))
     return new Set(groups);
-  throw new InvalidArgumentError(field, `is [${groups}], must have one or both of ${GROUPS.join(', ')}`);
+  throw new InvalidArgumentError(field, `is [${quote(groups)}], must have one or both of ${GROUPS.join(', ')}`);
 }

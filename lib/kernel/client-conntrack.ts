@@ -3,8 +3,9 @@ import { ProxierError } from '../errors.ts';
 import type { Connection, ConnectionFilter } from '../types.ts';
 import type { Batch } from './batch.ts';
 import type { CallOptions, RunOptions } from './client.ts';
+import { OpenCursors } from './open-cursors.ts';
 import { ConnectionRemoval, type RemoveConnectionsOptions, type RemovedConnections } from './remove-connections.ts';
-import { type BatchResult, type Cursor, type KernelSession, readAll } from './session.ts';
+import { type BatchResult, type KernelSession, readAll } from './session.ts';
 
 /** Single removals are operations of a batch: `batch().removeConnection(tuple, { zone, id })`. */
 export interface ConntrackClient {
@@ -95,8 +96,7 @@ export class HostedConntrack implements ConntrackClient {
 /** The worker side: cursors that live from one request to the next. */
 export class ConntrackReader {
   readonly #session: KernelSession;
-  readonly #cursors = new Map<number, Cursor<Connection>>();
-  #last = 0;
+  readonly #cursors = new OpenCursors<Connection>();
 
   constructor(session: KernelSession) {
     this.#session = session;
@@ -107,28 +107,18 @@ export class ConntrackReader {
       case 'connections':
         return { connections: readAll(this.#session.connections(request.filter)) };
       case 'openConnections':
-        this.#last++;
-        this.#cursors.set(this.#last, this.#session.connections(request.filter));
-        return { connectionCursor: this.#last };
-      case 'nextConnections':
-        return this.#next(request.connectionCursor);
+        return { connectionCursor: this.#cursors.add(this.#session.connections(request.filter)) };
+      case 'nextConnections': {
+        const connections = this.#cursors.next(request.connectionCursor);
+        return connections === undefined ? {} : { connections };
+      }
       case 'closeConnections':
-        this.#cursors.get(request.connectionCursor)?.close();
-        this.#cursors.delete(request.connectionCursor);
+        this.#cursors.remove(request.connectionCursor);
         return {};
     }
   }
 
-  #next(id: number): ConntrackReply {
-    const cursor = this.#cursors.get(id);
-    if (cursor === undefined) throw new ProxierError('ERR_WORKER', 'the worker was replaced while the list was read');
-    let connections: readonly Connection[] | undefined;
-    try {
-      connections = cursor.next();
-    } finally {
-      // At the end, and after an error.
-      if (connections === undefined) this.#cursors.delete(id);
-    }
-    return connections === undefined ? {} : { connections };
+  close(): void {
+    this.#cursors.close();
   }
 }

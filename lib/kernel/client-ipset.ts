@@ -5,7 +5,8 @@ import { Batch } from './batch.ts';
 import { BatchError, failureCode } from './batch-error.ts';
 import type { CallOptions, RunOptions } from './client.ts';
 import type { ReadReply, ReadRequest } from './client-worker.ts';
-import type { BatchResult, Cursor, KernelSession } from './session.ts';
+import { OpenCursors } from './open-cursors.ts';
+import type { BatchResult, KernelSession } from './session.ts';
 import { setFor } from './set-size.ts';
 import { isAbandonedSet, temporarySetName } from './temporary-set.ts';
 
@@ -66,7 +67,9 @@ export class HostedIpset implements IpsetClient {
   }
 
   async *stream(set: string, options?: CallOptions): AsyncGenerator<readonly SetEntry[], void, undefined> {
-    const { cursor } = await this.#calls.read({ kind: 'openEntries', set }, options);
+    options?.signal?.throwIfAborted();
+    // Not given the signal: a cursor that nobody waits for would stay open, and the set could be neither swapped nor removed.
+    const { cursor } = await this.#calls.read({ kind: 'openEntries', set });
     if (cursor === undefined) throw new ProxierError('ERR_WORKER', 'the worker answered without a cursor');
     let isOpen = true;
     try {
@@ -162,8 +165,7 @@ export interface IpsetReply {
 /** The worker side: cursors that live from one request to the next. */
 export class IpsetReader {
   readonly #session: KernelSession;
-  readonly #cursors = new Map<number, Cursor<SetEntry>>();
-  #last = 0;
+  readonly #cursors = new OpenCursors<SetEntry>();
 
   constructor(session: KernelSession) {
     this.#session = session;
@@ -174,27 +176,18 @@ export class IpsetReader {
       case 'testEntry':
         return { isHeld: this.#session.testEntry(request.set, request.entry) };
       case 'openEntries':
-        this.#last++;
-        this.#cursors.set(this.#last, this.#session.entries(request.set));
-        return { cursor: this.#last };
-      case 'nextEntries':
-        return this.#next(request.cursor);
+        return { cursor: this.#cursors.add(this.#session.entries(request.set)) };
+      case 'nextEntries': {
+        const entries = this.#cursors.next(request.cursor);
+        return entries === undefined ? {} : { entries };
+      }
       case 'closeEntries':
-        this.#cursors.get(request.cursor)?.close();
-        this.#cursors.delete(request.cursor);
+        this.#cursors.remove(request.cursor);
         return {};
     }
   }
 
-  #next(id: number): IpsetReply {
-    const cursor = this.#cursors.get(id);
-    let slice: readonly SetEntry[] | undefined;
-    try {
-      slice = cursor?.next();
-    } finally {
-      // At the end, and after an error.
-      if (slice === undefined) this.#cursors.delete(id);
-    }
-    return slice === undefined ? {} : { entries: [...slice] };
+  close(): void {
+    this.#cursors.close();
   }
 }

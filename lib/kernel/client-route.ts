@@ -10,6 +10,7 @@ import type {
 } from '../types.ts';
 import { ChangeWatch, type WatchOptions } from './change-watch.ts';
 import type { CallOptions } from './client.ts';
+import { newHandle } from './open-cursors.ts';
 import { type KernelSession, type Monitor, readAll } from './session.ts';
 
 export interface RouteClient {
@@ -75,7 +76,6 @@ export function routeClient(read: Read): RouteClient {
 export class RouteReader {
   readonly #session: KernelSession;
   readonly #monitors = new Map<number, Monitor>();
-  #last = 0;
 
   constructor(session: KernelSession) {
     this.#session = session;
@@ -89,10 +89,11 @@ export class RouteReader {
         return { addresses: readAll(this.#session.addresses()) };
       case 'localRoutes':
         return { localRoutes: readAll(this.#session.localRoutes(request.filter)) };
-      case 'openMonitor':
-        this.#last++;
-        this.#monitors.set(this.#last, this.#session.openMonitor(request.groups));
-        return { monitor: this.#last };
+      case 'openMonitor': {
+        const monitor = newHandle();
+        this.#monitors.set(monitor, this.#session.openMonitor(request.groups));
+        return { monitor };
+      }
       case 'drainMonitor': {
         const changes = this.#monitors.get(request.monitor)?.drain();
         return changes === undefined ? {} : { changes };

@@ -104,7 +104,9 @@ class SessionHandler implements Handler<ClientRequest, ReadReply> {
   }
 
   close(): void {
+    this.#ipset.close();
     this.#route.close();
+    this.#conntrack.close();
     this.#session.close();
   }
 }

@@ -2,11 +2,12 @@
  * Typed async clients for IPVS, ipset and addresses, over a session on a worker of its own (servers) or in this thread (tools). Both
  * have the same types; the worker keeps netlink's time off the caller's event loop.
  */
-import { ProxierError } from '../errors.ts';
+import { InvalidArgumentError, ProxierError } from '../errors.ts';
 import { openInlineHost } from '../thread/inline-host.ts';
 import { openPiscinaHost } from '../thread/piscina-host.ts';
 import { Batch } from './batch.ts';
 import { BatchError } from './batch-error.ts';
+import { quote } from './check.ts';
 import { type ConntrackClient, HostedConntrack } from './client-conntrack.ts';
 import { HostedIpset, type IpsetClient } from './client-ipset.ts';
 import { type IpvsClient, ipvsClient } from './client-ipvs.ts';
@@ -62,13 +63,16 @@ export interface KernelClient extends AsyncDisposable {
  * Opens a client on this process's network namespace, or on another one (`netns`). Nothing is asked of the kernel yet: that it lacks IPVS
  * (ERR_KERNEL_UNSUPPORTED) or that this process lacks CAP_NET_ADMIN (ERR_PERMISSION) is told by the first call that needs it.
  *
- * @throws InvalidArgumentError for a `netns` that is no network namespace and for a `timeoutMs` out of range, ProxierError ERR_ADDON when the
+ * @throws InvalidArgumentError for a `netns` that is no network namespace, a `timeoutMs` out of range, and a `thread` that is none, ProxierError ERR_ADDON when the
  * addon is not there, ERR_PERMISSION when `netns` is given without CAP_SYS_ADMIN.
  * @example await using kernel = await openKernel(); console.log(await kernel.ipvs.list());
  */
 export async function openKernel(options: KernelOptions = {}): Promise<KernelClient> {
-  const { timeoutMs, netns } = options;
-  const inline = options.thread === 'inline' || options.session !== undefined;
+  const { thread, timeoutMs, netns } = options;
+  if (thread !== undefined && thread !== 'worker' && thread !== 'inline') {
+    throw new InvalidArgumentError('thread', `${quote(thread)} is neither worker nor inline`);
+  }
+  const inline = thread === 'inline' || options.session !== undefined;
   if (netns !== undefined) {
     if (inline) throw onMainThread();
     await checkNetns(netns);

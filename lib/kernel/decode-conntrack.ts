@@ -2,7 +2,8 @@
 import type { ConntrackOperation } from '../operations.ts';
 import type { Connection, ConnectionTuple, IpFamily } from '../types.ts';
 import { ADDRESS_BYTES, readAddress } from './address-bytes.ts';
-import { connectionProtocolOf, type RecordReader } from './wire.ts';
+import type { RecordReader } from './record-reader.ts';
+import { connectionProtocolOf } from './wire.ts';
 
 function readFamily(reader: RecordReader): IpFamily {
   return reader.u8() === 6 ? 'IPv6' : 'IPv4';

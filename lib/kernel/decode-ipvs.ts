@@ -12,7 +12,8 @@ import type {
   Tunnel,
 } from '../types.ts';
 import { ADDRESS_BYTES, readAddress } from './address-bytes.ts';
-import { forwardOf, HAS_STATISTICS, protocolOf, type RecordReader, TunnelFlag, tunnelOf } from './wire.ts';
+import type { RecordReader } from './record-reader.ts';
+import { forwardOf, HAS_STATISTICS, protocolOf, TunnelFlag, tunnelOf } from './wire.ts';
 
 const HASHED = 0x2;
 /** Where a destination's fields go on behind its address. */

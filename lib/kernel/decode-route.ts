@@ -2,7 +2,8 @@
 import type { IpFamily, LinkAddress, LinkAddressState, LinkState, LocalRoute, LocalRouteState } from '../types.ts';
 import { ADDRESS_BYTES, readAddress } from './address-bytes.ts';
 import { isVip } from './encode-route.ts';
-import { AddressFlag, FOREVER, type RecordReader, scopeOf } from './wire.ts';
+import type { RecordReader } from './record-reader.ts';
+import { AddressFlag, FOREVER, scopeOf } from './wire.ts';
 
 function readFamily(reader: RecordReader): IpFamily {
   return reader.u8() === 6 ? 'IPv6' : 'IPv4';

@@ -4,9 +4,10 @@ import type { IpFamily, SetEntry, SetSpec, SetState } from '../types.ts';
 import { readConnectionRemoval } from './decode-conntrack.ts';
 import { readDestination, readDestinationKey, readKey, readService, readTimeouts } from './decode-ipvs.ts';
 import { readLinkAddress, readLocalRoute } from './decode-route.ts';
+import type { RecordReader } from './record-reader.ts';
 import { readEntry } from './set-entry.ts';
 import { readOptions } from './set-options.ts';
-import { Opcode, type RecordReader, SetFlag, setTypeOf } from './wire.ts';
+import { Opcode, SetFlag, setTypeOf } from './wire.ts';
 
 /** The operation of the reader's current record. Only for records that `encodeOperation` wrote. */
 export function decodeOperation(reader: RecordReader): Operation {

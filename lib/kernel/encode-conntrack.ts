@@ -5,8 +5,9 @@
 import { InvalidArgumentError } from '../errors.ts';
 import type { ConntrackOperation } from '../operations.ts';
 import type { ConnectionFilter, ConnectionProtocol, ConnectionTuple, IpAddress, IpFamily } from '../types.ts';
-import { checkedAddress, checkedFamily, checkedInteger, quote } from './check.ts';
-import { CONNECTION_PROTOCOL_NUMBER, ConnectionField, Opcode, type RecordWriter } from './wire.ts';
+import { checkedAddress, checkedFamily, checkedInteger, checkObject, numberOf, quote } from './check.ts';
+import type { RecordWriter } from './record-writer.ts';
+import { CONNECTION_PROTOCOL_NUMBER, ConnectionField, Opcode } from './wire.ts';
 
 const U16 = 0xffff;
 const U32 = 0xffff_ffff;
@@ -54,7 +55,9 @@ const PORTS = ['originalSourcePort', 'originalDestinationPort', 'replySourcePort
 
 /** Appends a filter: the argument of a dump of connections. */
 export function encodeConnectionFilter(writer: RecordWriter, filter: ConnectionFilter): void {
+  checkObject('filter', filter);
   const { protocol, zone, mark } = filter;
+  if (mark !== undefined) checkObject('filter.mark', mark);
   writer.begin(Opcode.connectionFilter);
   const start = writer.at;
   writer.u8(0);
@@ -65,7 +68,10 @@ export function encodeConnectionFilter(writer: RecordWriter, filter: ConnectionF
   for (const name of PORTS) {
     const port = filter[name];
     if (port !== undefined && (protocol === undefined || isIcmp(protocol))) {
-      throw new InvalidArgumentError(`filter.${name}`, `is ${port}: a port needs protocol tcp, udp or sctp beside it`);
+      throw new InvalidArgumentError(
+        `filter.${name}`,
+        `is ${quote(port)}: a port needs protocol tcp, udp or sctp beside it`,
+      );
     }
     if (port !== undefined) fields |= ConnectionField[name];
     writer.u16(port === undefined ? 0 : checkedInteger(`filter.${name}`, port, 0, U16));
@@ -117,7 +123,8 @@ function checkFamilyOfProtocol(field: string, protocol: ConnectionProtocol, fami
 }
 
 function checkedProtocol(field: string, protocol: ConnectionProtocol): number {
-  if (Object.hasOwn(CONNECTION_PROTOCOL_NUMBER, protocol)) return CONNECTION_PROTOCOL_NUMBER[protocol];
+  const number = numberOf(CONNECTION_PROTOCOL_NUMBER, protocol);
+  if (number !== undefined) return number;
   const known = Object.keys(CONNECTION_PROTOCOL_NUMBER).join(', ');
   throw new InvalidArgumentError(field, `${quote(protocol)} is none of ${known}`);
 }

@@ -9,8 +9,18 @@ import type {
   Tunnel,
   VirtualService,
 } from '../types.ts';
-import { checkedAddress, checkedFamily, checkedInteger, checkedName, quote } from './check.ts';
-import { FORWARD_NUMBER, Opcode, PROTOCOL_NUMBER, type RecordWriter, TUNNEL_NUMBER, TunnelFlag } from './wire.ts';
+import {
+  checkedAddress,
+  checkedBoolean,
+  checkedFamily,
+  checkedInteger,
+  checkedName,
+  checkObject,
+  numberOf,
+  quote,
+} from './check.ts';
+import type { RecordWriter } from './record-writer.ts';
+import { FORWARD_NUMBER, Opcode, PROTOCOL_NUMBER, TUNNEL_NUMBER, TunnelFlag } from './wire.ts';
 
 const U32 = 0xffff_ffff;
 /** Weights and thresholds are signed in the kernel. */
@@ -28,6 +38,7 @@ export function encodeServiceKey(writer: RecordWriter, key: ServiceKey): void {
 }
 
 export function writeKey(writer: RecordWriter, key: ServiceKey): IpFamily {
+  checkObject('key', key);
   if ('fwmark' in key) {
     const family = checkedFamily('key.family', key.family);
     writer.u8(family === 'IPv4' ? 4 : 6);
@@ -38,7 +49,7 @@ export function writeKey(writer: RecordWriter, key: ServiceKey): IpFamily {
     writer.at += 16;
     return family;
   }
-  const protocol = PROTOCOL_NUMBER[key.protocol];
+  const protocol = numberOf(PROTOCOL_NUMBER, key.protocol);
   if (protocol === undefined) {
     throw new InvalidArgumentError('key.protocol', `${quote(key.protocol)} is none of tcp, udp, sctp`);
   }
@@ -53,6 +64,7 @@ export function writeKey(writer: RecordWriter, key: ServiceKey): IpFamily {
 }
 
 export function writeService(writer: RecordWriter, service: VirtualService): void {
+  checkObject('service', service);
   const family = writeKey(writer, service.key);
   const most = family === 'IPv4' ? 32 : 128;
   writer.u32((checkedInteger('service.flags', service.flags, 0, U32) & ~HASHED) >>> 0);
@@ -64,8 +76,9 @@ export function writeService(writer: RecordWriter, service: VirtualService): voi
 }
 
 export function writeDestination(writer: RecordWriter, serviceFamily: IpFamily, destination: Destination): void {
+  checkObject('destination', destination);
   const start = writer.at;
-  const forward = FORWARD_NUMBER[destination.forward];
+  const forward = numberOf(FORWARD_NUMBER, destination.forward);
   if (forward === undefined) {
     const methods = Object.keys(FORWARD_NUMBER).join(', ');
     throw new InvalidArgumentError('destination.forward', `${quote(destination.forward)} is none of ${methods}`);
@@ -95,13 +108,19 @@ function writeTunnel(writer: RecordWriter, forward: Destination['forward'], tunn
   if (forward !== 'tunnel') {
     throw new InvalidArgumentError('destination.tunnel', `is for the forwarding method tunnel, not ${forward}`);
   }
-  const type = TUNNEL_NUMBER[tunnel.type];
+  checkObject('destination.tunnel', tunnel);
+  const type = numberOf(TUNNEL_NUMBER, tunnel.type);
   if (type === undefined) {
     throw new InvalidArgumentError('destination.tunnel.type', `${quote(tunnel.type)} is none of ipip, gue, gre`);
   }
   const { port = 0, checksum = false, remoteChecksum = false } = tunnel;
+  checkedBoolean('destination.tunnel.checksum', checksum);
+  checkedBoolean('destination.tunnel.remoteChecksum', remoteChecksum);
   if (tunnel.type !== 'gue' && port !== 0) {
-    throw new InvalidArgumentError('destination.tunnel.port', `is ${port}: ${tunnel.type} has no port, only gue has`);
+    throw new InvalidArgumentError(
+      'destination.tunnel.port',
+      `is ${quote(port)}: ${tunnel.type} has no port, only gue has`,
+    );
   }
   if (tunnel.type === 'ipip' && (checksum || remoteChecksum)) {
     throw new InvalidArgumentError('destination.tunnel.checksum', 'ipip has no checksum, only gue and gre have');
@@ -115,6 +134,7 @@ function writeTunnel(writer: RecordWriter, forward: Destination['forward'], tunn
 }
 
 export function writeDestinationKey(writer: RecordWriter, destination: DestinationKey): void {
+  checkObject('destination', destination);
   const start = writer.at;
   writer.u8(0);
   writer.u8(0);
@@ -124,6 +144,7 @@ export function writeDestinationKey(writer: RecordWriter, destination: Destinati
 }
 
 export function writeTimeouts(writer: RecordWriter, timeouts: IpvsTimeouts): void {
+  checkObject('timeouts', timeouts);
   writer.u32(checkedInteger('timeouts.tcpSeconds', timeouts.tcpSeconds, 0, TIMEOUT_MAX_SECONDS));
   writer.u32(checkedInteger('timeouts.tcpFinSeconds', timeouts.tcpFinSeconds, 0, TIMEOUT_MAX_SECONDS));
   writer.u32(checkedInteger('timeouts.udpSeconds', timeouts.udpSeconds, 0, TIMEOUT_MAX_SECONDS));

@@ -1,8 +1,9 @@
 /** Addresses and local routes to records, checked on the way. */
 import { InvalidArgumentError } from '../errors.ts';
 import type { IpFamily, LinkAddress, LocalRoute, LocalRouteFilter } from '../types.ts';
-import { checkedAddress, checkedInteger, checkedLink, quote } from './check.ts';
-import { AddressFlag, FOREVER, type RecordWriter, SCOPE_NUMBER } from './wire.ts';
+import { checkedAddress, checkedBoolean, checkedInteger, checkedLink, checkObject, numberOf, quote } from './check.ts';
+import type { RecordWriter } from './record-writer.ts';
+import { AddressFlag, FOREVER, SCOPE_NUMBER } from './wire.ts';
 
 /** RTPROT_STATIC. The numbers below are the kernel's own routes and those of programs that do not say who they are. */
 const FIRST_OWNER = 4;
@@ -11,7 +12,7 @@ const FIRST_OWNER = 4;
 export function writeLinkAddress(writer: RecordWriter, address: LinkAddress, path: string): void {
   const start = writer.at;
   writer.u32(0);
-  const scope = SCOPE_NUMBER[address.scope ?? 'global'];
+  const scope = numberOf(SCOPE_NUMBER, address.scope ?? 'global');
   if (scope === undefined) {
     throw new InvalidArgumentError(`${path}scope`, `${quote(address.scope)} is none of global, site, link, host`);
   }
@@ -34,6 +35,8 @@ export function isVip(family: IpFamily, prefixLength: number): boolean {
 function addressFlags(address: LinkAddress, family: IpFamily, prefixLength: number, path: string): number {
   const vip = isVip(family, prefixLength);
   const { noDad = vip, noPrefixRoute = vip } = address;
+  checkedBoolean(`${path}noDad`, noDad);
+  checkedBoolean(`${path}noPrefixRoute`, noPrefixRoute);
   if (noDad && family === 'IPv4') {
     throw new InvalidArgumentError(
       `${path}noDad`,
@@ -47,8 +50,9 @@ function writeLifetimes(writer: RecordWriter, address: LinkAddress, path: string
   const { validSeconds, preferredSeconds, deprecated = false } = address;
   const valid =
     validSeconds === undefined ? FOREVER : checkedInteger(`${path}validSeconds`, validSeconds, 1, FOREVER - 1);
+  checkedBoolean(`${path}deprecated`, deprecated);
   if (deprecated && preferredSeconds !== undefined) {
-    const message = `is ${preferredSeconds}, and deprecated says 0: give one of the two`;
+    const message = `is ${quote(preferredSeconds)}, and deprecated says 0: give one of the two`;
     throw new InvalidArgumentError(`${path}preferredSeconds`, message);
   }
   const most = Math.min(valid, FOREVER - 1);
@@ -59,6 +63,7 @@ function writeLifetimes(writer: RecordWriter, address: LinkAddress, path: string
 }
 
 export function writeLocalRoute(writer: RecordWriter, route: LocalRoute): void {
+  checkObject('route', route);
   const start = writer.at;
   writer.u32(0);
   const family = checkedAddress(writer, 'route.address', route.address);

@@ -1,22 +1,30 @@
 /** Sets and their entries to records: the ipset half of `encode.ts`. */
 import { InvalidArgumentError } from '../errors.ts';
 import type { SetEntry, SetRef, SetSpec } from '../types.ts';
-import { checkedFamily, checkedInteger, checkedName, checkedType, quote } from './check.ts';
+import {
+  checkedBoolean,
+  checkedFamily,
+  checkedInteger,
+  checkedName,
+  checkedType,
+  checkObject,
+  quote,
+} from './check.ts';
+import type { RecordWriter } from './record-writer.ts';
 import { writeEntry } from './set-entry.ts';
 import { SET_TIMEOUT_MAX_SECONDS, splitOptions, writeOptions } from './set-options.ts';
-import { HEADER_BYTES, Opcode, type RecordWriter, SET_TYPE_NUMBER, SetFlag } from './wire.ts';
+import { HEADER_BYTES, Opcode, SET_TYPE_NUMBER, SetFlag } from './wire.ts';
 
 const U32 = 0xffff_ffff;
 /** IPSET_MAXNAMELEN without the NUL. */
 const NAME_MAX = 31;
 
 export function writeSet(writer: RecordWriter, set: SetSpec): void {
+  checkObject('set', set);
   writer.u8(SET_TYPE_NUMBER[checkedType(set.type)]);
   writer.u8(checkedFamily('set.family', set.family) === 'IPv4' ? 4 : 6);
   const { hashSize = 0, maxElements = 0, timeoutSeconds, comment = false } = set;
-  if (typeof comment !== 'boolean') {
-    throw new InvalidArgumentError('set.comment', `is ${quote(comment)}, must be true or false`);
-  }
+  checkedBoolean('set.comment', comment);
   writer.u8((timeoutSeconds === undefined ? 0 : SetFlag.timeout) | (comment ? SetFlag.comment : 0));
   writer.u8(0);
   writer.u32(checkedInteger('set.hashSize', hashSize, 0, 0x8000_0000));
@@ -32,6 +40,7 @@ export function setHashSize(writer: RecordWriter, record: number, buckets: numbe
 
 /** Options are for additions: to take an entry out, or to look for it, the kernel wants none but `nomatch`. */
 export function writeSetEntry(writer: RecordWriter, set: SetRef, entry: SetEntry, withOptions: boolean): void {
+  checkObject('set', set);
   const type = checkedType(set.type);
   const family = checkedFamily('set.family', set.family);
   if (typeof entry !== 'string') throw new InvalidArgumentError('entry', `is ${quote(entry)}, must be a string`);

@@ -1,12 +1,13 @@
 /** Operations to records, checked on the way: what the kernel would misread or cut off never gets into a batch. */
 import { InvalidArgumentError } from '../errors.ts';
 import type { Operation } from '../operations.ts';
-import { checkedLink, checkedName, quote } from './check.ts';
+import { checkedLink, checkedName, checkObject, quote } from './check.ts';
 import { encodeConnectionRemoval } from './encode-conntrack.ts';
 import { writeDestination, writeDestinationKey, writeKey, writeService, writeTimeouts } from './encode-ipvs.ts';
 import { writeLinkAddress, writeLocalRoute } from './encode-route.ts';
 import { writeSet, writeSetEntry } from './encode-set.ts';
-import { Opcode, type RecordWriter } from './wire.ts';
+import type { RecordWriter } from './record-writer.ts';
+import { Opcode } from './wire.ts';
 
 const OPCODE = {
   'create-service': Opcode.createService,
@@ -41,8 +42,11 @@ const OPCODE = {
 
 /** Appends one operation. Throws InvalidArgumentError, and then the writer holds what it held before. */
 export function encodeOperation(writer: RecordWriter, operation: Operation): void {
-  const opcode = OPCODE[operation.verb];
-  if (opcode === undefined) throw new InvalidArgumentError('verb', `${quote(operation.verb)} is not an operation`);
+  checkObject('operation', operation);
+  const opcode = typeof operation.verb === 'string' ? OPCODE[operation.verb] : undefined;
+  // Not undefined alone: every object has a `constructor`.
+  if (typeof opcode !== 'number')
+    throw new InvalidArgumentError('verb', `${quote(operation.verb)} is not an operation`);
   writer.begin(opcode);
   switch (operation.verb) {
     case 'create-service':
@@ -97,6 +101,7 @@ export function encodeOperation(writer: RecordWriter, operation: Operation): voi
       break;
     case 'add-address':
     case 'ensure-address':
+      checkObject('address', operation.address);
       writeLinkAddress(writer, operation.address, 'address.');
       break;
     case 'remove-address':

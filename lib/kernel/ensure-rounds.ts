@@ -2,9 +2,10 @@
 import type { Batch } from './batch.ts';
 import { RunCode } from './binding.ts';
 import { Errno } from './errno.ts';
+import { RecordWriter } from './record-writer.ts';
 import { type OpenOperation, type RunRecords, textOf } from './run-round.ts';
 import { objectText, serviceKeyText } from './text.ts';
-import { HEADER_BYTES, Opcode, RecordWriter } from './wire.ts';
+import { HEADER_BYTES, Opcode } from './wire.ts';
 
 /** An object can come and go between create and update only as often as somebody else writes; then the failure is the answer. */
 const ENSURE_ROUNDS = 4;
@@ -14,7 +15,7 @@ export function finishEnsures(batch: Batch, open: readonly OpenOperation[], run:
   if (!open.some(({ code }) => code === Errno.EEXIST)) return;
   const records = recordsOf(batch, open);
   const refused = open.filter((one) => one.code === Errno.EEXIST && isEnsure(records.get(one.index)?.opcode ?? 0));
-  let pending = withoutSuperseded(batch, refused);
+  let pending = withoutSuperseded(batch, refused, open);
   for (let round = 0; round < ENSURE_ROUNDS && pending.length > 0; round++) {
     const update = round % 2 === 0;
     const writer = new RecordWriter();
@@ -37,11 +38,17 @@ export function finishEnsures(batch: Batch, open: readonly OpenOperation[], run:
 }
 
 /**
- * An update made now comes after the whole batch. Where a later operation of it is about the same object, that one has had the last word
- * already, and the object is as the batch wants it.
+ * An update made now comes after the whole batch. Where a later operation of it about the same object has been done, that one has had the last
+ * word already, and the object is as the batch wants it; where nobody knows whether it has been done, nobody knows that either. One that was
+ * refused has had no word, and one that is still to be finished will have it in its turn.
  */
-function withoutSuperseded(batch: Batch, ensures: readonly OpenOperation[]): OpenOperation[] {
+function withoutSuperseded(
+  batch: Batch,
+  ensures: readonly OpenOperation[],
+  open: readonly OpenOperation[],
+): OpenOperation[] {
   if (ensures.length === 0) return [];
+  const codes = new Map(open.map(({ index, code }) => [index, code]));
   const lastWord = new Map<string, number>();
   let flushed = -1;
   const objects = new Map<number, readonly [object: string, service: string]>();
@@ -49,19 +56,22 @@ function withoutSuperseded(batch: Batch, ensures: readonly OpenOperation[]): Ope
   let index = 0;
   for (const operation of batch) {
     const object = objectText(operation);
-    // To zero an object says nothing of what it is.
-    if (operation.verb !== 'zero-service') lastWord.set(object, index);
-    if (operation.verb === 'remove-service') lastWord.set(`under ${object}`, index);
-    if (operation.verb === 'flush-services') flushed = index;
+    const code = codes.get(index) ?? 0;
+    if (code === 0 || code === RunCode.unknown) {
+      // To zero an object says nothing of what it is.
+      if (operation.verb !== 'zero-service') lastWord.set(object, index);
+      if (operation.verb === 'remove-service') lastWord.set(`under ${object}`, index);
+      if (operation.verb === 'flush-services') flushed = index;
+    }
     if (wanted.has(index)) objects.set(index, [object, 'key' in operation ? serviceKeyText(operation.key) : '']);
     index++;
   }
   return ensures.filter((one) => {
     const [object = '', service = ''] = objects.get(one.index) ?? [];
-    const superseded =
-      Math.max(lastWord.get(object) ?? -1, lastWord.get(`under ${service}`) ?? -1, flushed) > one.index;
-    if (superseded) one.code = 0;
-    return !superseded;
+    const last = Math.max(lastWord.get(object) ?? -1, lastWord.get(`under ${service}`) ?? -1, flushed);
+    if (last < one.index) return true;
+    one.code = codes.get(last) ?? 0;
+    return false;
   });
 }
 

@@ -216,6 +216,7 @@ function general(errno: number, subsystem: Subsystem): string {
     case Errno.EPROTONOSUPPORT:
       return 'this kernel does not support it';
     case Errno.ENOMEM:
+    case Errno.ENOBUFS:
       return 'the kernel has no memory for it';
     case Errno.EMFILE:
     case Errno.ENFILE:

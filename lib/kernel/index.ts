@@ -19,7 +19,7 @@ export type { IpvsClient } from './client-ipvs.ts';
 export type { RouteClient } from './client-route.ts';
 export { ipAddress } from './ip-address.ts';
 export { detectIptables, type Iptables, type IptablesBackend, type IptablesOptions } from './iptables.ts';
-export { openSession } from './linux-session.ts';
+export { openSession, type SessionOptions } from './linux-session.ts';
 export type { RemoveConnectionsOptions, RemovedConnections } from './remove-connections.ts';
 export { type SchedulerFlagName, schedulerFlagNames, schedulerFlags } from './scheduler-flags.ts';
 export {

@@ -16,9 +16,10 @@ import { encodeServiceKey } from './encode-ipvs.ts';
 import { Errno } from './errno.ts';
 import { ServiceGroups, TableCursor, type TableRecords } from './ipvs-table.ts';
 import { type DumpName, dumpError, type RecordCursor, SLICE_BYTES } from './record-cursor.ts';
+import type { RecordReader } from './record-reader.ts';
+import { RecordWriter } from './record-writer.ts';
 import { type Cursor, readAll } from './session.ts';
 import { serviceKeyText } from './text.ts';
-import { type RecordReader, RecordWriter } from './wire.ts';
 
 /** What it needs of the session. */
 export interface IpvsDumps {

@@ -2,8 +2,9 @@
 import type { DestinationState, IpvsTableOptions, VirtualServiceWithDestinations } from '../types.ts';
 import { readDestinationState, readService } from './decode-ipvs.ts';
 import type { RecordCursor } from './record-cursor.ts';
+import { RecordReader } from './record-reader.ts';
 import type { Cursor, KernelSession } from './session.ts';
-import { Opcode, RecordReader } from './wire.ts';
+import { Opcode } from './wire.ts';
 
 /** The table undecoded: so many bytes of the room that was given, and what did not fit there. No record is cut. */
 export interface TableRecords {

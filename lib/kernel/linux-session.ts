@@ -32,11 +32,12 @@ import { IpvsReader } from './ipvs-reader.ts';
 import type { TableRecords, TableSource } from './ipvs-table.ts';
 import { onMainThread } from './netns.ts';
 import { type DumpName, dumpError, RecordCursor, sliceBuffer } from './record-cursor.ts';
+import type { RecordReader } from './record-reader.ts';
+import { RecordWriter } from './record-writer.ts';
 import { type RemoveConnectionsOptions, type RemovedConnections, removeConnections } from './remove-connections.ts';
 import { KernelMonitor, type RouteDumps, readAddresses, readLinks, readLocalRoutes } from './route-reads.ts';
 import type { Ran, RunRecords } from './run-round.ts';
 import type { BatchOptions, BatchResult, Cursor, KernelSession, Monitor } from './session.ts';
-import { type RecordReader, RecordWriter } from './wire.ts';
 
 export interface SessionOptions {
   /** How long a dump waits for the kernel's next answer, in milliseconds, 1 to 600000. Default 5000. Batches never wait. */

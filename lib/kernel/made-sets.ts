@@ -1,8 +1,8 @@
 /** Sets that a batch makes without saying how many buckets they are to have: they get as many as what the batch adds to them needs. */
 import type { Operation } from '../operations.ts';
 import { setHashSize } from './encode-set.ts';
+import type { RecordWriter } from './record-writer.ts';
 import { DEFAULT_HASH_SIZE, tableFor } from './set-size.ts';
-import type { RecordWriter } from './wire.ts';
 
 export class MadeSets {
   readonly #byName = new Map<string, MadeSet>();

@@ -2,8 +2,8 @@
 import { NetlinkError, ProxierError } from '../errors.ts';
 import { DumpCode, type NativeDump } from './binding.ts';
 import { absentError, callError, Errno } from './errno.ts';
+import { RecordReader } from './record-reader.ts';
 import type { Cursor } from './session.ts';
-import { RecordReader } from './wire.ts';
 
 /** One receive brings at most 64 KB of messages, and their records are at most twice as long. */
 export const SLICE_BYTES: number = 256 * 1024;

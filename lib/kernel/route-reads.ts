@@ -13,8 +13,9 @@ import { checkedGroups } from './check.ts';
 import { type IndexedAddress, readAddressState, readLinkState, readLocalRouteState } from './decode-route.ts';
 import { ownerOf } from './encode-route.ts';
 import { type DumpName, dumpError, type Owner, SliceCursor } from './record-cursor.ts';
+import { RecordReader } from './record-reader.ts';
 import type { Cursor, Monitor } from './session.ts';
-import { CHANGE_REMOVED, Opcode, RecordReader } from './wire.ts';
+import { CHANGE_REMOVED, Opcode } from './wire.ts';
 
 interface Bytes {
   readonly bytes: Uint8Array;

@@ -1,16 +1,10 @@
 /** Set entries between ipset's notation and records. One file, so that what is written and what is read cannot drift apart. */
 import type { IpFamily, SetEntry, SetType } from '../types.ts';
 import { ADDRESS_BYTES, readAddress, writeAddress } from './address-bytes.ts';
+import type { RecordReader } from './record-reader.ts';
+import type { RecordWriter } from './record-writer.ts';
 import { type EntryOptions, joinOptions } from './set-options.ts';
-import {
-  EntryFlag,
-  PROTOCOL_NUMBER,
-  protocolOf,
-  type RecordReader,
-  type RecordWriter,
-  SET_TYPE_NUMBER,
-  setTypeOf,
-} from './wire.ts';
+import { EntryFlag, PROTOCOL_NUMBER, protocolOf, SET_TYPE_NUMBER, setTypeOf } from './wire.ts';
 
 /** What the fields of an entry are, by type. `net` is the field that may carry a prefix length. */
 const SHAPE: Record<

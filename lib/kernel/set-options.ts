@@ -1,6 +1,8 @@
 /** What may stand behind an entry of a set: `timeout 60`, `nomatch`, `comment "text"`, as {@link SetEntry} describes it. */
 import type { SetEntry } from '../types.ts';
-import { EntryFlag, type RecordReader, type RecordWriter } from './wire.ts';
+import type { RecordReader } from './record-reader.ts';
+import type { RecordWriter } from './record-writer.ts';
+import { EntryFlag } from './wire.ts';
 
 /** IPSET_MAX_TIMEOUT of include/linux/netfilter/ipset/ip_set.h: UINT_MAX / 2 milliseconds. */
 export const SET_TIMEOUT_MAX_SECONDS = 2_147_483;

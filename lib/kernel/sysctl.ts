@@ -3,7 +3,8 @@
  * namespace of the thread that opens it, and pool threads are in the process's own.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { ProxierError } from '../errors.ts';
+import { InvalidArgumentError, ProxierError } from '../errors.ts';
+import { quote } from './check.ts';
 
 export interface Sysctls {
   /** The value as text without the newline; undefined when this kernel (or namespace) has no such key. */
@@ -12,11 +13,12 @@ export interface Sysctls {
   write(key: string, value: string): void;
 }
 
-/** Keys are written as in behaviour.md 5.2: `net/ipv4/vs/conntrack`. */
+/** Keys are written as in behaviour.md 5.2: `net/ipv4/vs/conntrack`. Another form is an InvalidArgumentError. */
 export class ProcSysctls implements Sysctls {
   read(key: string): string | undefined {
+    const file = path(key);
     try {
-      return readFileSync(path(key), 'utf8').trim();
+      return readFileSync(file, 'utf8').trim();
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw new ProxierError('ERR_SYSCTL', `cannot read sysctl ${key.replaceAll('/', '.')}: ${messageOf(error)}`, {
@@ -26,8 +28,9 @@ export class ProcSysctls implements Sysctls {
   }
 
   write(key: string, value: string): void {
+    const file = path(key);
     try {
-      writeFileSync(path(key), value);
+      writeFileSync(file, value);
     } catch (error) {
       const name = key.replaceAll('/', '.');
       throw new ProxierError(
@@ -41,7 +44,7 @@ export class ProcSysctls implements Sysctls {
 
 function path(key: string): string {
   if (!/^[a-z0-9_/-]+$/i.test(key))
-    throw new ProxierError('ERR_INVALID_ARGUMENT', `sysctl key ${JSON.stringify(key)} is not one`);
+    throw new InvalidArgumentError('key', `${quote(key)} is not a sysctl: write it as net/ipv4/vs/conntrack`);
   return `/proc/sys/${key}`;
 }
 

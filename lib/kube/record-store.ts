@@ -364,9 +364,9 @@ export class RecordStore {
     const problems = [...entry.problems, ...more, ...(entry.hookProblem === '' ? NONE : [entry.hookProblem])];
     const joined = problems.join('\n');
     if (joined === entry.told) return;
-    const before = new Set(entry.told.split('\n'));
+    const before = new Set(entry.told.split('\n').map(withoutPlaces));
     entry.told = joined;
-    const fresh = problems.filter((message) => !before.has(message));
+    const fresh = problems.filter((message) => !before.has(withoutPlaces(message)));
     for (const message of fresh.slice(0, TOLD_PROBLEMS)) {
       this.#options.onProblem?.(state.name, { object: printable(key), kind, message });
     }
@@ -385,6 +385,11 @@ export class RecordStore {
       this.#options.onProblem?.(state.name, { object: '', kind, message });
     }
   }
+}
+
+/** `endpoints[3].addresses[0]: …` is what `endpoints[2].addresses[0]: …` was before its neighbour went. */
+function withoutPlaces(message: string): string {
+  return message.replace(/\[\d+\]/g, '[]');
 }
 
 const KINDS: readonly ResourceKind[] = ['Service', 'EndpointSlice', 'Node'];

@@ -161,7 +161,7 @@ function readEndpoints(value: unknown, family: IpFamily, nodeName: string, probl
     nodeHints.push(nodes);
   }
   if (skipped > TOLD_ENDPOINTS)
-    problems.push(`endpoints: ${skipped} endpoints are skipped in all, for reasons like these`);
+    problems.push(`endpoints: more than ${TOLD_ENDPOINTS} endpoints are skipped, for reasons like these`);
   const columns = {
     addresses,
     conditions,

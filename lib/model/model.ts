@@ -3,14 +3,16 @@
  * the size of the cluster.
  */
 import { familyOf } from '../address.ts';
-import type { NodeBody, ObjectKey, ObjectRecord, RecordKind, ServiceBody, SliceBody } from '../records.ts';
+import type { NodeBody, ObjectKey, ObjectRecord, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { AddressIndex } from './address-index.ts';
 import { isOwnVip, mergeEndpoints } from './endpoints.ts';
 import { type EndpointRef, Exclusions } from './exclusions.ts';
 import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
 import { type Change, RecordStore } from './record-store.ts';
+import { type Rival, Rivals } from './rivals.ts';
 import { type ServicePort, type ServicePortRef, servicePortId } from './service-port.ts';
+import { ServiceSlices } from './service-slices.ts';
 import { type NodePlace, selectEndpoints } from './topology.ts';
 
 export interface ModelOptions {
@@ -26,8 +28,6 @@ export interface ModelWarning {
   readonly message: string;
 }
 
-const noSlices: ReadonlyMap<ObjectKey, SliceBody> = new Map();
-
 export class Model {
   readonly #families: readonly IpFamily[];
   readonly #nodeName: string;
@@ -35,9 +35,13 @@ export class Model {
   readonly #slices = new RecordStore<SliceBody>();
   readonly #nodes = new RecordStore<NodeBody>();
   readonly #nodeAddresses = new RecordStore<{ readonly addresses: readonly IpAddress[] }>();
-  readonly #slicesByService = new Map<ObjectKey, Map<ObjectKey, SliceBody>>();
-  /** Services with a slice that has zone or node hints: what a change of the node's zone touches. */
-  readonly #hinted = new Set<ObjectKey>();
+  readonly #stores = {
+    service: this.#services,
+    slice: this.#slices,
+    node: this.#nodes,
+    nodeAddresses: this.#nodeAddresses,
+  };
+  readonly #serviceSlices = new ServiceSlices();
   /** Services with a node port: what a change of the node's addresses touches. */
   readonly #withNodePort = new Set<ObjectKey>();
   /** Services with source ranges for a load balancer IP: what a change of the node's primary address touches. */
@@ -48,7 +52,7 @@ export class Model {
   #recheckExclusions = false;
   #self: NodeBody | undefined;
   #dirty = new Map<string, ServicePortRef>();
-  readonly #rivals = new Map<string, string>();
+  readonly #rivals = new Rivals();
   #warnings: ModelWarning[] = [];
 
   constructor(options: ModelOptions) {
@@ -87,15 +91,12 @@ export class Model {
         this.#nodeAddressesChanged();
         break;
     }
-    this.#warnOfRivals(record.kind, record.key);
+    this.#warnOfRivals(record);
   }
 
   /** From here on, what is not said again before {@link endSnapshot} is gone. Until then nothing is dropped. */
   beginSnapshot(): void {
-    this.#services.begin();
-    this.#slices.begin();
-    this.#nodes.begin();
-    this.#nodeAddresses.begin();
+    for (const store of Object.values(this.#stores)) store.begin();
   }
 
   endSnapshot(): void {
@@ -103,6 +104,7 @@ export class Model {
     for (const change of this.#slices.end()) this.#sliceChanged(change);
     for (const change of this.#nodes.end()) this.#nodeChanged(change);
     if (this.#nodeAddresses.end().length > 0) this.#nodeAddressesChanged();
+    for (const rival of this.#rivals.known) this.#warnOfRivals(rival);
   }
 
   /** Service ports that an event touched since the last call, those that are gone included. */
@@ -143,7 +145,7 @@ export class Model {
     if (body === undefined || clusterIP === undefined || !this.#families.includes(ref.family)) return undefined;
     const port = body.ports.findLast(({ name, protocol }) => name === ref.portName && protocol === ref.protocol);
     if (port === undefined) return undefined;
-    const slices = this.#slicesByService.get(ref.service) ?? noSlices;
+    const slices = this.#serviceSlices.of(ref.service);
     const merged = mergeEndpoints(slices, ref.family, ref.portName, ref.protocol);
     const circular = merged.filter((endpoint) => isOwnVip(endpoint, body));
     const usable = circular.length === 0 ? merged : merged.filter((endpoint) => !circular.includes(endpoint));
@@ -176,7 +178,7 @@ export class Model {
 
   /** Every endpoint of a service port, used or not, and why. Not for a hot path: it looks at all slices of the Service anew. */
   explain(port: ServicePort): readonly EndpointVerdict[] {
-    const slices = this.#slicesByService.get(port.service) ?? noSlices;
+    const slices = this.#serviceSlices.of(port.service);
     return explainEndpoints(slices, port, this.#place(), this.#exclusions);
   }
 
@@ -195,24 +197,11 @@ export class Model {
     this.#addresses.serviceChanged(change);
   }
 
-  /** A slice may move to another Service: the old one loses it, the new one gains it. */
   #sliceChanged(change: Change<SliceBody> | undefined): void {
     if (change === undefined) return;
-    const { key, before, after } = change;
-    if (before !== undefined) {
-      const slices = this.#slicesByService.get(before.service);
-      slices?.delete(key);
-      if (slices?.size === 0) this.#slicesByService.delete(before.service);
-    }
-    if (after !== undefined) {
-      const slices = this.#slicesByService.get(after.service) ?? new Map<ObjectKey, SliceBody>();
-      this.#slicesByService.set(after.service, slices.set(key, after));
-    }
-    for (const slice of [before, after]) {
-      if (slice === undefined) continue;
-      this.#noteHints(slice.service);
-      this.#touchSlice(slice);
-    }
+    this.#serviceSlices.changed(change);
+    const { before, after } = change;
+    for (const slice of [before, after]) if (slice !== undefined) this.#touchSlice(slice);
     if (this.#exclusions.concern(before)) this.#recheckExclusions = true;
   }
 
@@ -224,17 +213,6 @@ export class Model {
     );
   }
 
-  #noteHints(service: ObjectKey): void {
-    const slices = this.#slicesByService.get(service) ?? noSlices;
-    for (const slice of slices.values()) {
-      if (slice.zoneHints !== undefined || slice.nodeHints !== undefined) {
-        this.#hinted.add(service);
-        return;
-      }
-    }
-    this.#hinted.delete(service);
-  }
-
   #nodeChanged(change: Change<NodeBody> | undefined): void {
     if (change === undefined) return;
     // A VIP that is the address of another Node is not served.
@@ -243,7 +221,7 @@ export class Model {
     const before = this.#self;
     this.#self = change.after?.self ? change.after : undefined;
     if ((before?.zone ?? '') !== (this.#self?.zone ?? '')) {
-      for (const service of this.#hinted) this.#touchService(service, this.#families, () => true);
+      for (const service of this.#serviceSlices.hinted) this.#touchService(service, this.#families, () => true);
     }
     const moved = this.#families.filter((family) => primaryOf(before, family) !== primaryOf(this.#self, family));
     if (moved.length === 0) return;
@@ -299,23 +277,9 @@ export class Model {
     }
   }
 
-  /** Said once for as long as the same sources say the key. */
-  #warnOfRivals(kind: RecordKind, key: ObjectKey): void {
-    const stores = {
-      service: this.#services,
-      slice: this.#slices,
-      node: this.#nodes,
-      nodeAddresses: this.#nodeAddresses,
-    };
-    const sources = stores[kind].sources(key);
-    const object = `${kind} ${key}`;
-    const rivals = sources.join(' and ');
-    if (sources.length < 2) {
-      if (this.#rivals.size > 0) this.#rivals.delete(object);
-    } else if (this.#rivals.get(object) !== rivals) {
-      this.#rivals.set(object, rivals);
-      this.#warnings.push({ object, message: `${rivals} both say it; the one of ${sources[0]} counts` });
-    }
+  #warnOfRivals(rival: Rival): void {
+    const warning = this.#rivals.update(rival, this.#stores[rival.kind].sources(rival.key));
+    if (warning !== undefined) this.#warnings.push(warning);
   }
 }
 

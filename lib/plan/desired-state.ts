@@ -1,6 +1,6 @@
 /**
  * The sum of what all service ports want, with the owners of every kernel object. Replacing one service port costs what that port
- * wants, and what its rivals want where two ports want the same virtual service.
+ * wants, and what its rivals want where a virtual service goes from one to another by it.
  */
 import type { IpAddress, IpFamily, SetEntry } from '../types.ts';
 import { addDirtyEntry, type DirtyObjects, noDirtyObjects } from './dirty.ts';
@@ -42,6 +42,11 @@ function compareClaims(a: Claim, b: Claim): number {
     compare(a.by.portName, b.by.portName) ||
     compare(a.by.id, b.by.id)
   );
+}
+
+/** By the same service port, for the same kind of frontend. */
+function isSameClaim(a: Claim | undefined, b: Claim | undefined): boolean {
+  return a?.by.id === b?.by.id && a?.wanted.kind === b?.wanted.kind;
 }
 
 /** In the place of a service port's name. */
@@ -173,12 +178,12 @@ export class DesiredState implements WantedState {
     const touched = new Set<ServiceId>();
     for (const { id: service } of prior?.wanted.virtualServices ?? []) touched.add(service);
     for (const { id: service } of next?.wanted.virtualServices ?? []) touched.add(service);
-    const parties = new Set([id]);
-    for (const service of touched) for (const party of this.claimantsOf(service)) parties.add(party);
-
     if (next === undefined) this.#claimants.delete(id);
     else this.#claimants.set(id, next);
-    this.#claim(touched, id, next);
+    const parties = new Set([id]);
+    for (const service of this.#claim(touched, id, next)) {
+      for (const party of this.claimantsOf(service)) parties.add(party);
+    }
     for (const party of parties) {
       const wanted = this.#claimants.get(party)?.wanted;
       const gone = party === id ? prior?.wanted : undefined;
@@ -206,7 +211,9 @@ export class DesiredState implements WantedState {
     });
   }
 
-  #claim(touched: ReadonlySet<ServiceId>, id: ServicePortId, next: Claimant | undefined): void {
+  /** Returns the virtual services that have another winner now: those who want one of the others stand as they stood. */
+  #claim(touched: ReadonlySet<ServiceId>, id: ServicePortId, next: Claimant | undefined): readonly ServiceId[] {
+    const exchanged: ServiceId[] = [];
     const mine = new Map<ServiceId, Claim[]>();
     for (const claim of next?.wanted.virtualServices.map((wanted) => ({ by: next, wanted })) ?? []) {
       const claims = mine.get(claim.wanted.id);
@@ -217,6 +224,7 @@ export class DesiredState implements WantedState {
       const others = this.#claims.get(service)?.filter(({ by }) => by.id !== id) ?? [];
       const claims = others.concat(mine.get(service) ?? []).sort(compareClaims);
       const winner = claims[0];
+      if (!isSameClaim(this.#claims.get(service)?.[0], winner)) exchanged.push(service);
       this.#dirty.services.add(service);
       if (winner === undefined) {
         const drainTimeoutMs = this.#services.get(service)?.drainTimeoutMs;
@@ -228,6 +236,7 @@ export class DesiredState implements WantedState {
         this.#services.set(service, winner.wanted);
       }
     }
+    return exchanged;
   }
 
   /** Takes the entries that are due now, then lets go of the rest: one that stays is never seen to go. */

@@ -45,8 +45,13 @@ export class DrainQueue {
     return this.#nextMs;
   }
 
-  /** Notes what drains now and forgets what does no longer. Costs what has weight 0, whatever else there is. */
-  observe(applied: AppliedState, desired: KernelState, nowMs: number): void {
+  /**
+   * Notes what drains now and forgets what does no longer. Looks at what was compared and at what drains already, for weight 0 may be what is
+   * wanted of very many destinations.
+   *
+   * @param compared Virtual services that may have come to drain since the last call.
+   */
+  observe(applied: AppliedState, desired: KernelState, nowMs: number, compared: Iterable<ServiceId> | 'all'): void {
     this.#size = 0;
     for (const [service, since] of this.#since) {
       for (const destination of since.keys()) {
@@ -55,8 +60,9 @@ export class DrainQueue {
       if (since.size === 0) this.#since.delete(service);
     }
     let nextMs = this.#nextMs ?? nowMs + intervalMs;
-    for (const [service, destinations] of applied.weightless) {
-      for (const destination of destinations) {
+    const suspects = compared === 'all' ? applied.weightless.keys() : new Set([...this.#since.keys(), ...compared]);
+    for (const service of suspects) {
+      for (const destination of applied.weightlessOf(service)) {
         if (!drains(service, destination, applied, desired)) continue;
         const since = this.#since.get(service) ?? new Map<DestinationId, number>();
         this.#since.set(service, since);

@@ -373,7 +373,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         },
       });
       this.#dirty.add(left);
-      released = this.#drains.observe(nowMs);
+      released = this.#drains.observe(nowMs, scope);
       for (const dirty of released) this.#dirty.add(dirty);
     } while (released.length > 0);
     this.#conntrack.observe();

@@ -95,9 +95,16 @@ function refuseIPv6({ link, address }: LinkAddress): Refusal {
 
 /** Others on the same link whose prefix is the same: the first is the primary address, and the others go with it. */
 function sameSubnet(
-  { addresses }: FakeRoutes,
+  tables: FakeRoutes,
   { link, address, prefixLength }: Pick<LinkAddress, 'link' | 'address' | 'prefixLength'>,
 ): [string, LinkAddressState][] {
+  const { addresses } = tables;
+  // A VIP is a subnet of its own, and there may be ten thousand.
+  if (prefixLength === fullPrefix(familyOf(address))) {
+    const key = findAddress(tables, link, address, prefixLength);
+    const state = key === undefined ? undefined : addresses.get(key);
+    return key === undefined || state === undefined ? [] : [[key, state]];
+  }
   const subnet = parseCidr(`${address}/${prefixLength}`);
   return [...addresses].filter(
     ([, other]) =>

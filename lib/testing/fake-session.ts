@@ -1,15 +1,23 @@
-/** A session with the fake kernel. Its batches run as with the addon (`kernel/batch-run.ts`): only what answers the messages is another. */
+/**
+ * A session with the fake kernel. Its batches run as with the addon (`kernel/batch-run.ts`), and what a read asks for is checked as it is there
+ * (by the encoders): only what answers is another.
+ */
 import { ProxierError } from '../errors.ts';
 import { Batch } from '../kernel/batch.ts';
 import { type BatchReads, BatchRun } from '../kernel/batch-run.ts';
+import { checkedName } from '../kernel/check.ts';
 import { decodeOperation } from '../kernel/decode.ts';
+import { encodeConnectionFilter } from '../kernel/encode-conntrack.ts';
+import { encodeServiceKey } from '../kernel/encode-ipvs.ts';
+import { ownerOf } from '../kernel/encode-route.ts';
+import { RecordReader } from '../kernel/record-reader.ts';
+import { RecordWriter } from '../kernel/record-writer.ts';
 import {
   type RemoveConnectionsOptions,
   type RemovedConnections,
   removeConnections,
 } from '../kernel/remove-connections.ts';
 import type { BatchOptions, BatchResult, Cursor, KernelSession, Monitor } from '../kernel/session.ts';
-import { RecordReader } from '../kernel/wire.ts';
 import type {
   ChangeGroup,
   Connection,
@@ -86,12 +94,14 @@ export class FakeSession implements KernelSession {
   }
 
   service(key: ServiceKey, options: IpvsReadOptions = {}): ServiceState | undefined {
+    encodeServiceKey(new RecordWriter(), key);
     this.#read('services', 'IPVS_CMD_GET_SERVICE', keyText(key));
     const found = this.#tables.services.get(keyText(key));
     return found === undefined ? undefined : measured(found.service, options);
   }
 
   destinations(service: ServiceKey, options: IpvsReadOptions = {}): Cursor<DestinationState> {
+    encodeServiceKey(new RecordWriter(), service);
     return this.#dump('destinations', 'IPVS_CMD_GET_DEST', keyText(service), () =>
       [...(this.#tables.services.get(keyText(service))?.destinations.values() ?? [])].map((destination) =>
         measured(destination, options),
@@ -121,6 +131,7 @@ export class FakeSession implements KernelSession {
   }
 
   entries(name: string): Cursor<SetEntry> {
+    checkedName('name', name, 31);
     return this.#dump('entries', 'IPSET_CMD_LIST', name, () => this.#entries(name));
   }
 
@@ -143,7 +154,8 @@ export class FakeSession implements KernelSession {
     return this.#dump('addresses', 'RTM_GETADDR', 'addresses', () => [...this.#tables.addresses.values()]);
   }
 
-  localRoutes({ protocol }: LocalRouteFilter = {}): Cursor<LocalRouteState> {
+  localRoutes(filter: LocalRouteFilter = {}): Cursor<LocalRouteState> {
+    const protocol = ownerOf(filter) === 0 ? undefined : filter.protocol;
     return this.#dump('localRoutes', 'RTM_GETROUTE', 'local routes', () =>
       allLocalRoutes(this.#tables).filter((route) => protocol === undefined || route.protocol === protocol),
     );
@@ -157,6 +169,7 @@ export class FakeSession implements KernelSession {
   }
 
   connections(filter: ConnectionFilter = {}): Cursor<Connection> {
+    encodeConnectionFilter(new RecordWriter(), filter);
     return this.#dump('connections', 'IPCTNL_MSG_CT_GET', 'connections', () =>
       [...this.#tables.connections].filter((connection) => matchesFilter(connection, filter)),
     );

@@ -297,15 +297,14 @@ void Session::Run(std::span<const uint8_t> records, std::span<int32_t> results, 
   size_t at = 0;
   for (uint32_t index = 0; index < results.size(); index++) {
     const std::span<const uint8_t> rest = records.subspan(at);
-    uint16_t length = 0;
-    if (rest.size() >= kHeaderBytes) std::memcpy(&length, rest.data(), sizeof length);
-    length = LittleEndian(length);
+    size_t length = 0;
+    if (rest.size() >= kHeaderBytes) length = LoadOnce(&rest[0]) + size_t{256} * LoadOnce(&rest[1]);
     if (length < kHeaderBytes || length % 4 != 0 || length > rest.size()) {
       // Where the next record starts is unknown from here on.
       for (; index < results.size(); index++) results[index] = EBADMSG;
       break;
     }
-    runner.Operation(index, static_cast<Opcode>(rest[2]), rest.first(length));
+    runner.Operation(index, static_cast<Opcode>(LoadOnce(&rest[2])), rest.first(length));
     at += length;
   }
   runner.Flush();

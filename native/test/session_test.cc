@@ -8,6 +8,9 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 
+#include <atomic>
+#include <thread>
+
 #include "native/ipvs/codec.h"
 #include "native/test/check.h"
 #include "native/test/fake_kernel.h"
@@ -404,6 +407,42 @@ void DumpArgumentsAreChecked() {
   CHECK_EQ(session.OpenDump(DumpKind::kEntries, {}).error, EBADMSG);
 }
 
+// In memory that another thread sees too. What is sent may be nonsense then; nothing beyond the
+// records is read, which the sanitizer would tell, and each has an outcome.
+void RecordsThatChangeWhileTheyAreRead() {
+  Script script;
+  Kernel kernel{.handler = Follow(script), .message_limit = 3};
+  Session session(Open(kernel));
+  std::vector<uint8_t> all;
+  std::vector<size_t> starts;
+  for (const std::vector<uint8_t>& record : AllOperations()) {
+    starts.push_back(all.size());
+    all.insert(all.end(), record.begin(), record.end());
+  }
+  Exact exact(all);
+  std::atomic<bool> done = false;
+  // Lengths of records, of names within them, families, types; and back, so that there is always
+  // something to read.
+  std::thread writer([&] {
+    Random random(7);
+    while (!done) {
+      const size_t at = random.Below(4) == 0 ? starts[random.Below(starts.size())]
+                                             : random.Below(all.size());
+      const auto value = static_cast<uint8_t>(random.Below(256));
+      __atomic_store_n(&exact.writable()[at], value, __ATOMIC_RELAXED);
+      __atomic_store_n(&exact.writable()[at], all[at], __ATOMIC_RELAXED);
+    }
+  });
+  for (int round = 0; round < 2000; round++) {
+    std::vector<int32_t> results(starts.size(), INT32_MIN);
+    RunReport report;
+    session.Run(exact.span(), results, report);
+    for (const int32_t result : results) CHECK(result >= kAbsent);
+  }
+  done = true;
+  writer.join();
+}
+
 }  // namespace
 
 void TestSession() {
@@ -412,6 +451,7 @@ void TestSession() {
   RevisionsAreAskedOnceASession();
   AReloadedFamilyIsFoundAgain();
   RecordsThatLieAreRefused();
+  RecordsThatChangeWhileTheyAreRead();
   LinksAreLookedUpOnce();
   DumpsEndAsTheKernelSays();
   DumpArgumentsAreChecked();

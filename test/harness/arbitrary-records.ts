@@ -137,7 +137,7 @@ export const histories: fc.Arbitrary<readonly ObjectRecord[]> = fc.array(
   { minLength: 1, maxLength: 24 },
 );
 
-/** One Service in one state or another: policy, VIPs, ranges, endpoints here or elsewhere. For what happens in between. */
+/** One Service in one state or another: policy, VIPs, ranges, forwarding, endpoints here or elsewhere. For what happens in between. */
 export const oneService: fc.Arbitrary<readonly ObjectRecord[]> = fc
   .record({
     externalPolicyLocal: fc.boolean(),
@@ -147,18 +147,23 @@ export const oneService: fc.Arbitrary<readonly ObjectRecord[]> = fc
       loadBalancerIPs: fc.subarray(['203.0.113.6', '198.18.0.1']),
       sourceRanges: fc.option(fc.subarray(['10.0.0.0/8', '198.51.100.7/32', '192.168.1.0/24']), { freq: 2 }),
     }),
+    forward: fc.option(fc.constantFrom('direct', 'tunnel'), { freq: 1, nil: undefined }),
+    endpointPort: fc.constantFrom(80, 8080),
     endpoints: fc.uniqueArray(
       fc.record({ address: fc.constantFrom('10.244.0.1', '10.244.0.2', '10.244.0.3'), local: fc.boolean() }),
       { selector: ({ address }) => address },
     ),
   })
-  .map(({ endpoints: list, vips, ...body }) => [
-    service({ ...body, ...vipFields(vips), clusterIPs: [ip('10.96.0.1')] }, 'ns/s1'),
+  .map(({ endpoints: list, endpointPort, vips, forward, ...body }) => [
+    service(
+      { ...body, ...vipFields(vips), clusterIPs: [ip('10.96.0.1')], ...(forward && { tuning: { forward } }) },
+      'ns/s1',
+    ),
     slice(list, {
       key: 'ns/x1',
       service: 'ns/s1',
       ports: [
-        { name: 'a', protocol: 'tcp', port: 8080 },
+        { name: 'a', protocol: 'tcp', port: endpointPort },
         { name: 'b', protocol: 'udp', port: 5353 },
       ],
     }),

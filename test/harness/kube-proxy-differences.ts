@@ -41,7 +41,7 @@ const conditional =
   /^(nat -A KUBE-(SERVICES|POSTROUTING|LOAD-BALANCER|NODE-PORT)|filter -A KUBE-(PROXY|SOURCE-RANGES)-FIREWALL) /;
 const vipSet = /^(CLUSTER-IP|LOAD-BALANCER|EXTERNAL-IP|EXTERNAL-IP-LOCAL)$/;
 /** Sets by which packets are masqueraded or exempt from it. */
-const exemption = /^(EXTERNAL-IP|EXTERNAL-IP-LOCAL|LOAD-BALANCER-LOCAL)$/;
+const exemption = /^(CLUSTER-IP|LOAD-BALANCER|EXTERNAL-IP|EXTERNAL-IP-LOCAL|LOAD-BALANCER-LOCAL)$/;
 const wholeHalves = ['0.0.0.0/1', '128.0.0.0/1', '::/1', '8000::/1'];
 
 /** Name in docs/semantics.md → the rule. */

@@ -225,7 +225,7 @@ describe(`sets, seed ${SEED}`, () => {
     assert.equal(readAll(session.sets()).filter(({ name }) => name.startsWith('~tmp')).length, 0);
   });
 
-  test('a set grows past its maximum by itself, and past 65536', async () => {
+  test('T75: a set grows past its maximum by itself, and past 65536', async () => {
     const many = { name: 'IS-G', type: 'hash:ip,port', family: 'IPv4' } as const;
     const batch = new Batch(70_000).createSet(many);
     for (let i = 0; i < 70_000; i++) batch.addEntry(many, `10.${i >> 16}.${(i >> 8) & 255}.${i & 255},tcp:80`);

@@ -58,6 +58,7 @@ function circularWarning(endpoint: Endpoint): string {
   return `endpoint ${destinationId(endpoint)} is a virtual IP of the Service itself: it is skipped, for packets to it would come back`;
 }
 
+/** Of the endpoint only its port: endpoints come and go, and it would be another message for each. */
 function misfitWarning(port: ServicePort, asked: ForwardMethod, misfit: Endpoint): string {
-  return `${port.id}: forwarding by ${asked} keeps the port, and endpoint ${destinationId(misfit)} is not on port ${port.port}: packets are masqueraded instead. Give the Service and its endpoints the same port`;
+  return `${port.id}: forwarding by ${asked} keeps the port, and there are endpoints on port ${misfit.port}, not ${port.port}: packets are masqueraded instead. Give the Service and its endpoints the same port`;
 }

@@ -192,6 +192,11 @@ export function ipsetCases(bed: () => Bed): void {
       assert.match(failures.at(-1)?.error.reason ?? '', /refers to it/);
       assert.equal(listed('CF-REF').references, 1);
       assert.deepEqual(entriesOf(session, 'CF-REF'), ['10.0.0.2']);
+      // An addition that finds the set full is made up for, although the batch wanted the set gone after it: that was refused.
+      allApplied(session, new Batch().ensureSet({ ...ips, maxElements: 1 }));
+      const full = new Batch().addEntry(ips, '10.0.0.3').removeSet('CF-REF');
+      check(session, full, ['applied', 'IPSET_ERR_BUSY']);
+      assert.deepEqual(entriesOf(session, 'CF-REF').toSorted(), ['10.0.0.2', '10.0.0.3']);
     } finally {
       await release();
     }

@@ -253,4 +253,24 @@ export function ipvsCases(bed: () => Bed): void {
       ]),
     );
   });
+
+  test('an ensure that had to wait is done when what its batch said later was refused', () => {
+    const { session } = bed();
+    const a = to('10.98.0.1', 80);
+    allApplied(session, new Batch().createService(service(web)).createDestination(web, a));
+    check(
+      session,
+      new Batch()
+        .ensureService(service(web, { scheduler: 'wrr' }))
+        .updateService(service(web, { scheduler: 'cf-none' }))
+        .ensureService(service(web, { scheduler: 'lc' }))
+        .ensureService(service(web, { scheduler: 'cf-none' }))
+        .ensureDestination(web, { ...a, weight: 5 })
+        .createDestination(web, { ...a, weight: 7 }),
+      ['applied', 'ENOENT', 'applied', 'ENOENT', 'applied', 'EEXIST'],
+    );
+    assert.deepEqual(stateOf(session).services, [
+      { ...service(web, { scheduler: 'lc' }), destinations: [{ ...a, weight: 5, ...idle }] },
+    ]);
+  });
 }

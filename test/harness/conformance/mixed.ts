@@ -72,6 +72,22 @@ export function mixedCases(bed: () => Bed): void {
     );
   });
 
+  test('reads of what cannot be: refused with the field, before the kernel is asked', () => {
+    const { session } = bed();
+    const web = tcp('10.99.0.1', 80);
+    const wrong: readonly (readonly [field: string, read: () => unknown])[] = [
+      ['key.port', () => session.service({ ...web, port: 65536 })],
+      ['key.fwmark', () => session.destinations({ fwmark: 0, family: 'IPv4' })],
+      ['name', () => session.entries('CF NONE')],
+      ['entry', () => session.testEntry({ name: 'CF-IP', type: 'hash:ip', family: 'IPv4' }, 'fd00::1')],
+      ['protocol', () => session.localRoutes({ protocol: 256 })],
+      ['filter.originalSourcePort', () => session.connections({ originalSourcePort: 53 })],
+      ['filter.replySource', () => session.connections({ family: 'IPv6', replySource: ip('10.1.0.1') })],
+      ['groups', () => session.openMonitor([])],
+    ];
+    for (const [field, read] of wrong) assert.throws(read, { code: 'ERR_INVALID_ARGUMENT', field });
+  });
+
   test('an empty batch, one of a thousand operations, and the same batch again', () => {
     const { session } = bed();
     assert.deepEqual(session.run(new Batch()), {

@@ -133,6 +133,11 @@ describe('docs/kernel-api.md', () => {
       .filter((name) => !internal.includes(name) && !new RegExp(`\\b${name}\\b`).test(text))
       .sort();
     assert.deepEqual(missing, []);
+    const code = all.map((example) => example.code).join('\n');
+    const withoutExample = [...Object.keys(kernelApi), ...methods].filter(
+      (name) => !internal.includes(name) && !new RegExp(`\\b${name}\\b`).test(code),
+    );
+    assert.deepEqual(withoutExample, [], 'each has an example');
   });
 
   test("every error of ipset's own is in the table", () => {

@@ -12,6 +12,7 @@ import { type KernelOptions, openKernel } from '../../../lib/kernel/client.ts';
 import { operationError } from '../../../lib/kernel/errno.ts';
 import type { BatchResult } from '../../../lib/kernel/session.ts';
 import { splitPrefix0 } from '../../../lib/kernel/set-entry.ts';
+import { ProcSysctls } from '../../../lib/kernel/sysctl.ts';
 import type { Operation } from '../../../lib/operations.ts';
 import { FakeKernel } from '../../../lib/testing/fake-kernel.ts';
 import type { AddressServiceKey, Destination, IpAddress, SetRef, VirtualService } from '../../../lib/types.ts';
@@ -262,6 +263,33 @@ test('a scheduler that the kernel does not know: ERR_SCHEDULER_UNKNOWN, the fiel
   assertSays(error, 'ERR_SCHEDULER_UNKNOWN', /scheduler fastest.* modprobe ip_vs_fastest/);
   assert.ok(error instanceof BatchError);
   assert.equal(error.result.failures[0]?.error.field, 'service.scheduler');
+});
+
+test('a client that is opened wrongly: the field, before there is a worker', async () => {
+  for (const [options, field] of [
+    [{ thread: 'inlin' }, 'thread'],
+    [{ thread: 'inline', timeoutMs: 0 }, 'timeoutMs'],
+    [{ thread: 'inline', timeoutMs: 1.5 }, 'timeoutMs'],
+  ] as const) {
+    const isOptions = (candidate: object): candidate is KernelOptions => 'thread' in candidate;
+    const untypedOptions: object = options;
+    assert.ok(isOptions(untypedOptions));
+    const error = await failure(() => openKernel(untypedOptions));
+    assertSays(error, 'ERR_INVALID_ARGUMENT', /is neither worker nor inline|must be an integer from 1 to 600000/);
+    assert.ok(error instanceof InvalidArgumentError);
+    assert.equal(error.field, field);
+  }
+});
+
+test('a sysctl that is none, such as a way out of /proc/sys: the field, and how to write one', () => {
+  for (const key of ['../../etc/passwd', 'net.ipv4.ip_forward', 'net/ipv4/ip_forward\0', '']) {
+    assert.throws(() => new ProcSysctls().read(key), {
+      code: 'ERR_INVALID_ARGUMENT',
+      field: 'key',
+      message: /write it as net/,
+    });
+    assert.throws(() => new ProcSysctls().write(key, '1'), { code: 'ERR_INVALID_ARGUMENT', field: 'key' });
+  }
 });
 
 /** What only some kernels refuse, by the code that they refuse it with. */

@@ -6,7 +6,9 @@ import { readEntryState, readSetState } from '../../../lib/kernel/decode.ts';
 import { readDestinationState, readService } from '../../../lib/kernel/decode-ipvs.ts';
 import { errnoName } from '../../../lib/kernel/errno.ts';
 import { openSession } from '../../../lib/kernel/linux-session.ts';
-import { EntryFlag, Opcode, RecordReader, RecordWriter, SetFlag } from '../../../lib/kernel/wire.ts';
+import { RecordReader } from '../../../lib/kernel/record-reader.ts';
+import { RecordWriter } from '../../../lib/kernel/record-writer.ts';
+import { EntryFlag, Opcode, SetFlag } from '../../../lib/kernel/wire.ts';
 
 function record<T>(opcode: number, write: (writer: RecordWriter) => void, read: (reader: RecordReader) => T): T {
   const writer = new RecordWriter();

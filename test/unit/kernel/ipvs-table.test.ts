@@ -5,7 +5,8 @@ import type { NativeDump } from '../../../lib/kernel/binding.ts';
 import { IpvsReader } from '../../../lib/kernel/ipvs-reader.ts';
 import { decodeTable } from '../../../lib/kernel/ipvs-table.ts';
 import { SLICE_BYTES } from '../../../lib/kernel/record-cursor.ts';
-import { Opcode, RecordWriter } from '../../../lib/kernel/wire.ts';
+import { RecordWriter } from '../../../lib/kernel/record-writer.ts';
+import { Opcode } from '../../../lib/kernel/wire.ts';
 
 const SLICES = 6;
 const SERVICES_OF_SLICE = 100;

@@ -6,8 +6,10 @@ import { InvalidArgumentError } from '../../../lib/errors.ts';
 import { Batch } from '../../../lib/kernel/batch.ts';
 import { openKernel } from '../../../lib/kernel/client.ts';
 import { readDestinationState, readInfo, readService } from '../../../lib/kernel/decode-ipvs.ts';
+import { RecordReader } from '../../../lib/kernel/record-reader.ts';
+import { RecordWriter } from '../../../lib/kernel/record-writer.ts';
 import { schedulerFlagNames, schedulerFlags } from '../../../lib/kernel/scheduler-flags.ts';
-import { HAS_STATISTICS, Opcode, RecordReader, RecordWriter } from '../../../lib/kernel/wire.ts';
+import { HAS_STATISTICS, Opcode } from '../../../lib/kernel/wire.ts';
 import { FakeKernel } from '../../../lib/testing/fake-kernel.ts';
 import type { AddressServiceKey, Destination, IpAddress, Tunnel, VirtualService } from '../../../lib/types.ts';
 

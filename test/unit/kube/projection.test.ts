@@ -36,7 +36,7 @@ function isAsExpected(body: unknown, expected: Fields | null): boolean {
   return Object.entries(expected).every(([key, value]) => isDeepStrictEqual(found.get(key), value));
 }
 
-test('a whole Service comes to a whole body', () => {
+test('a whole Service comes to a whole body (T28)', () => {
   const projection = projectService(
     service(
       'svc1',

@@ -72,6 +72,24 @@ test('noise dies, changes are numbered, the latest state of a key is taken once'
   assert.deepEqual(brief(store.snapshot()), ['+a:slice:ns1/s1']);
 });
 
+test('what is wrong with an endpoint is told once, wherever in its list it moves to, and again after it was mended', () => {
+  const { sink, problems } = fixture();
+  const say = (...addresses: string[]): string[] => {
+    problems.length = 0;
+    sink.upsert('EndpointSlice', slice('s1', { endpoints: addresses.map((address) => ({ addresses: [address] })) }));
+    return problems.map(({ message }) => message.replace(/ is a .*| are skipped.*/, ''));
+  };
+  const told = (place: number, address: string): string => `endpoints[${place}].addresses[0]: ${address}`;
+  assert.deepEqual(say('10.244.1.5', '127.0.0.1'), [told(1, '127.0.0.1')]);
+  assert.deepEqual(say('127.0.0.1'), []);
+  assert.deepEqual(say('127.0.0.1', '10.244.1.5', '169.254.1.1'), [told(2, '169.254.1.1')]);
+  assert.deepEqual(say('10.244.1.5'), []);
+  assert.equal(say('127.0.0.1').length, 1);
+  const many = (count: number): string[] => Array.from({ length: count }, (_, index) => `127.0.0.${index + 1}`);
+  assert.match(say(...many(7)).at(-1) ?? '', /more than 5 endpoints/);
+  assert.deepEqual(say(...many(9)), []);
+});
+
 test('replace removes what is not named, unless the list breaks off', () => {
   const { store, sink, problems } = fixture();
   sink.replace('Service', [service('svc1'), service('svc2'), service('svc3', { clusterIP: 'None' })]);

@@ -84,6 +84,19 @@ test('two sources that say the same key: the lowest name counts in either order,
   }
 });
 
+test('sources that say the same key are named again when they do so again, be it a snapshot that parted them', () => {
+  const rivals = [service({}, 'ns1/svc1', 'a'), service({}, 'ns1/svc1', 'b')];
+  const model = modelOf(...rivals);
+  assert.equal(model.takeWarnings().length, 1);
+  for (const record of rivals) model.apply(record);
+  assert.equal(model.takeWarnings().length, 0);
+  model.beginSnapshot();
+  model.apply(service({}, 'ns1/svc1', 'a'));
+  model.endSnapshot();
+  model.apply(service({}, 'ns1/svc1', 'b'));
+  assert.equal(model.takeWarnings().length, 1);
+});
+
 test('the same address and port twice: not terminating, then ready, then serving; then the first slice by name', () => {
   const winner = (first: number, second: number): number | undefined => {
     const slices = [

@@ -118,6 +118,22 @@ test("the node's IP is its InternalIP; when it changes, the Services with ranges
   assert.equal(planner.rules.outFilters('IPv4').size, 1, 'a node that is not known is in no range');
 });
 
+test('ranges are read once for each Service as it is, however its endpoints come and go', () => {
+  let read = 0;
+  const counted = new Proxy(['10.0.0.0/8'], {
+    get: (list, name, receiver): unknown => {
+      if (name === '0') read += 1;
+      return Reflect.get(list, name, receiver);
+    },
+  });
+  const planner = planned([lb({ sourceRanges: counted, hasSourceRanges: true })]);
+  const before = read;
+  assert.ok(before > 0);
+  planner.apply(message(slice([e1])));
+  assert.ok(planner.project().services.has(`tcp ${vip}:80`));
+  assert.equal(read, before);
+});
+
 test('T32: everybody is two halves, and includes this node, known or not', () => {
   for (const records of [[], [node(null)]]) {
     const planner = planned([ranged('0.0.0.0/0'), ...records]);

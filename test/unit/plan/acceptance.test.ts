@@ -1,4 +1,4 @@
-/** The acceptance tests of behaviour.md section 10 that speak of wanted state, by number: T1-T7, T12-T24, T42-T55. */
+/** The acceptance tests of behaviour.md section 10 that speak of wanted state, by number: T1-T7, T12-T25, T42-T55, T82. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Planner } from '../../../lib/plan/planner.ts';
@@ -278,7 +278,7 @@ test('T25: an address that comes at run time brings its virtual services, and to
   assert.ok(!planner.desired.services.has('tcp 10.9.9.9:30080'));
 });
 
-test('a change of zone touches only Services with hints', () => {
+test('T82: a change of zone touches only Services with hints', () => {
   const zoned = slice([
     { ...e1, zones: ['z1'] },
     { ...e2, zones: ['z2'] },

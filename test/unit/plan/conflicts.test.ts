@@ -1,6 +1,7 @@
 /** Two service ports that want the same kernel object (behaviour.md 2.10, design.md 'Three states'). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type Claimant, DesiredState } from '../../../lib/plan/desired-state.ts';
 import { difference } from '../../../lib/plan/difference.ts';
 import type { ServiceBody } from '../../../lib/records.ts';
 import { differenceDefaults } from '../../harness/difference-options.ts';
@@ -146,6 +147,27 @@ test('T92: an external IP and port of two Services: the same winner in every ord
     assert.deepEqual(wins(planner), ['IPv4 ns1/one:p80/tcp', 'IPv4 ns1/one:p80/tcp', 'EXTERNAL-IP-LOCAL']);
     assert.equal(difference(planner.desired, MemoryState.of(planner.desired), dirty, differenceDefaults).length, 0);
   }
+});
+
+test('whoever loses costs the others nothing as long as it loses', () => {
+  const desired = new DesiredState(['IPv4'], 'address');
+  const claimant = (name: string, createdMs: number): Claimant => {
+    const id = `IPv4 ns/${name}:p80/tcp`;
+    const wanted = plannerOf([service({ externalIPs: [ip(vip)] }, `ns/${name}`)]).ports.get(id);
+    assert.ok(wanted !== undefined);
+    return { id, service: `ns/${name}`, portName: 'p80', createdMs, wanted };
+  };
+  const [a, b, c] = [claimant('a', 1000), claimant('b', 2000), claimant('c', 3000)];
+  const parties = (next: Claimant, isGone = false): readonly string[] =>
+    [...desired.replace(next.id, isGone ? undefined : next)].map((id) => id.slice(8, 9)).sort();
+  assert.deepEqual(parties(b), ['b']);
+  assert.deepEqual(parties(c), ['c']);
+  assert.deepEqual(parties(a), ['a', 'b', 'c'], 'another winner is everybody’s business');
+  assert.deepEqual(parties(c), ['c']);
+  assert.deepEqual(parties(a), ['a'], 'it wins as before');
+  assert.deepEqual(parties(b, true), ['b']);
+  assert.deepEqual(parties(a, true), ['a', 'c']);
+  assert.deepEqual(desired.claimantsOf(`tcp ${vip}:80`), [c.id]);
 });
 
 test('T93: the same node port, and a cluster IP used twice, are decided likewise', () => {

@@ -74,15 +74,15 @@ test('direct routing and tunnels keep the port: used where the endpoints have it
   assert.deepEqual(forwards(tuned({}, 80)), everywhere('masquerade'));
 });
 
-test('one endpoint on another port means masquerade for all, and a warning that names it, until it is gone', () => {
+test('one endpoint on another port means masquerade for all, and one warning, until it is gone', () => {
   const planner = tuned({ forward: 'direct' });
   assert.deepEqual(forwards(planner), everywhere('masquerade'));
   const warnings = planner.warnings();
   assert.equal(warnings.length, 1);
-  assert.match(
-    warnings[0]?.message ?? '',
-    /by direct keeps the port, and endpoint 10\.244\.1\.5:8080 is not on port 80/,
-  );
+  assert.match(warnings[0]?.message ?? '', /by direct keeps the port, and there are endpoints on port 8080, not 80:/);
+  planner.apply(message(slice([{ ...e2, address: '10.244.2.8' }], onPort(8080))));
+  planner.project();
+  assert.deepEqual(planner.warnings(), [], 'endpoints that are replaced are no news');
   planner.apply(message(slice([e1, e2], onPort(80))));
   planner.project();
   assert.deepEqual(forwards(planner), everywhere('direct', 'masquerade'));
@@ -91,7 +91,10 @@ test('one endpoint on another port means masquerade for all, and a warning that 
 
 test('what is not masqueraded is not source-translated: the back end answers the client itself', () => {
   const { sets } = tuned({ forward: 'direct' }, 80).desired;
-  assert.deepEqual([...(sets.get('KUBE-LOAD-BALANCER-LOCAL') ?? [])], ['198.18.0.1,tcp:80']);
+  const exempt = ['10.96.0.10,tcp:80', '198.18.0.1,tcp:80'];
+  assert.deepEqual([...(sets.get('KUBE-LOAD-BALANCER') ?? [])].sort(), exempt);
+  assert.deepEqual([...(sets.get('KUBE-LOAD-BALANCER-LOCAL') ?? [])].sort(), exempt);
+  assert.equal(sets.get('KUBE-CLUSTER-IP')?.size, 0, 'its rules would mark who comes from outside');
   assert.deepEqual([...(sets.get('KUBE-EXTERNAL-IP-LOCAL') ?? [])], ['203.0.113.5,tcp:80']);
   assert.equal(sets.get('KUBE-EXTERNAL-IP')?.size, 0);
   assert.equal(sets.get('KUBE-NODE-PORT-LOCAL-TCP')?.size, 0);

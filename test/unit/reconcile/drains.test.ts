@@ -1,8 +1,14 @@
 /** What ends slowly: time-outs per Service, whole Services, endpoints on request (behaviour.md 2.9, section 9 #9 to #11; T65 to T69). */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { destinationId, type ServiceId, type ServiceNode, serviceId } from '../../../lib/plan/state.ts';
+import { AppliedState } from '../../../lib/reconcile/applied.ts';
+import { DrainQueue } from '../../../lib/reconcile/drain.ts';
+import { vipLink } from '../../../lib/reconcile/observed.ts';
 import type { EndpointDrain, EndpointDrainState, PlanResult, SyncReport } from '../../../lib/reconcile/protocol.ts';
 import type { ObjectRecord } from '../../../lib/records.ts';
+import type { Destination } from '../../../lib/types.ts';
+import { emptyState } from '../../harness/difference-options.ts';
 import { foreignService, ip, newKernel, restricted, type ServiceOptions, service, slice, World } from './world.ts';
 
 const web = (options: ServiceOptions = {}) => service('ns1/web', '10.96.0.10', { nodePort: 30080, ...options });
@@ -36,6 +42,37 @@ test('a weight of 0 that a user wants is no drain: the destination stays, also a
   assert.equal((await world.say(webSlice())).draining, 2);
   await world.pass(2000);
   assert.doesNotMatch(inKernel(world), /10\.244\.1\.5/);
+});
+
+test('what is wanted at weight 0 is looked at when its virtual service is compared, not at every change', () => {
+  const applied = new AppliedState(vipLink);
+  const destination: Destination = { address: ip('10.244.1.5'), port: 8080, weight: 0, forward: 'masquerade' };
+  const destinations = new Map([[destinationId(destination), destination]]);
+  const wanted = new Map<ServiceId, ServiceNode>();
+  for (let port = 1; port <= 1000; port += 1) {
+    const key = { protocol: 'tcp', address: ip('10.96.0.10'), port } as const;
+    const node = { service: { key, scheduler: 'rr', flags: 0, timeoutSeconds: 0 }, destinations };
+    wanted.set(serviceId(key), node);
+    applied.putService(serviceId(key), node);
+  }
+  let asked = 0;
+  const get = (id: ServiceId): ServiceNode | undefined => {
+    asked += 1;
+    return wanted.get(id);
+  };
+  const desired = { ...emptyState(), services: Object.assign(new Map(wanted), { get }) };
+  const queue = new DrainQueue(() => 60_000);
+  queue.observe(applied, desired, 0, 'all');
+  assert.deepEqual([queue.size, asked], [0, 1000]);
+  wanted.set('tcp 10.96.0.10:7', {
+    service: wanted.get('tcp 10.96.0.10:7')?.service ?? assert.fail(),
+    destinations: new Map(),
+  });
+  asked = 0;
+  queue.observe(applied, desired, 0, ['tcp 10.96.0.10:7', 'tcp 10.96.0.10:8']);
+  assert.deepEqual([queue.size, asked], [1, 2]);
+  queue.observe(applied, desired, 1000, []);
+  assert.equal(queue.size, 1, 'what drains goes on draining');
 });
 
 test('however many virtual services drain, one request reads only some of them, and all have their turn at once', async () => {

@@ -30,6 +30,18 @@ test('an ensure of something that is there is two messages, and each can meet a 
   ]);
 });
 
+test('an ensure whose object a later operation may or may not have changed is unknown, too', () => {
+  for (const fault of ['lost', 'dropped'] as const) {
+    const fake = new FakeKernel();
+    const session = fake.session();
+    session.run(new Batch().createService(service(web)));
+    fake.failNext(({ verb }) => verb === 'update-service', fault);
+    const batch = new Batch().ensureService(service(web, { scheduler: 'wrr' }));
+    const { applied, failures } = session.run(batch.updateService(service(web, { scheduler: 'lc' })));
+    assert.deepEqual([applied, failures.map(({ outcome }) => outcome)], [0, ['unknown', 'unknown']], fault);
+  }
+});
+
 test('a set that cannot be made larger, because making another meets a fault, keeps what it held', () => {
   const kernel = new FakeKernel();
   const session = kernel.session();
