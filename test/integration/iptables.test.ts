@@ -34,3 +34,14 @@ test('the backend that holds KUBE chains is used, two holders are refused, a bad
     ['legacy', 'nft'],
   );
 });
+
+test('our rules, of every way to tell local traffic, are saved by both backends as they were written', () => {
+  const child = join(import.meta.dirname, 'rules-child.js');
+  const { failures, seen } = JSON.parse(execFileSync('unshare', ['-n', process.execPath, child], { encoding: 'utf8' }));
+  assert.deepEqual(failures, []);
+  assert.equal(seen.length, 16);
+  for (const { backend, family, written, again } of seen) {
+    assert.equal(written, true, `${backend} ${family}`);
+    assert.equal(again, undefined, `${backend} ${family}: saved otherwise than written`);
+  }
+});
