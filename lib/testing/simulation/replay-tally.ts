@@ -5,15 +5,20 @@ import type { SyncReport } from '../../reconcile/protocol.ts';
 import { DurationCounts, type Percentiles } from './percentiles.ts';
 
 export interface TallyResult {
+  /** Passes by kind. */
   readonly passes: Readonly<Record<SyncReport['kind'], number>>;
+  /** Passes that could not be made. */
   readonly brokenPasses: number;
+  /** Kernel writes that were tried, rules and sysctls apart. */
   readonly operations: number;
   readonly byVerb: Readonly<Record<string, number>>;
   readonly rulesWritten: number;
   readonly sysctlsWritten: number;
+  /** Operations that failed, and that had no answer, each time they were tried. */
   readonly failed: number;
   readonly unknown: number;
   readonly warnings: number;
+  /** Times of the incremental passes in which something was written: planning, and in the kernel. */
   readonly planMicros: Percentiles;
   readonly kernelMicros: Percentiles;
 }

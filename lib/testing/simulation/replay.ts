@@ -12,9 +12,8 @@ import type { FakeKernel } from '../fake-kernel.ts';
 import { fakeProxier } from '../fake-proxier.ts';
 import { VirtualClock } from '../virtual-clock.ts';
 import { openRecording, type Recording, type ReplayCounts } from './open-recording.ts';
-import type { Percentiles } from './percentiles.ts';
 import { fakeKernelOf, fakeSysctlsOfRouter } from './replay-node.ts';
-import { ReplayTally } from './replay-tally.ts';
+import { ReplayTally, type TallyResult } from './replay-tally.ts';
 
 export interface ReplayOptions {
   /** The recording. */
@@ -40,29 +39,13 @@ export interface ReplayOptions {
   readonly onWarning?: (warning: WarningEvent) => void;
 }
 
-export interface ReplayResult {
+export interface ReplayResult extends TallyResult {
   readonly header: RecordingHeader;
   /** What the sources said. */
   readonly events: Readonly<ReplayCounts>;
   /** How much of the recording was played, and how long that took, in ms. */
   readonly recordedMs: number;
   readonly tookMs: number;
-  /** Passes by kind. */
-  readonly passes: Readonly<Record<SyncReport['kind'], number>>;
-  /** Passes that could not be made. */
-  readonly brokenPasses: number;
-  /** Kernel writes that were tried, rules and sysctls apart. */
-  readonly operations: number;
-  readonly byVerb: Readonly<Record<string, number>>;
-  readonly rulesWritten: number;
-  readonly sysctlsWritten: number;
-  /** Operations that failed, and that had no answer, each time they were tried. */
-  readonly failed: number;
-  readonly unknown: number;
-  readonly warnings: number;
-  /** Times of the incremental passes in which something was written: planning, and in the kernel. */
-  readonly planMicros: Percentiles;
-  readonly kernelMicros: Percentiles;
   /** The full pass at the end: how things stand, and what is still wrong. Undefined when there was no complete list of everything. */
   readonly final: SyncReport | undefined;
   /** Everything that is wanted is in the kernel: nothing failed in the end, nothing is unknown, contested, or was waited for in vain. */

@@ -13,14 +13,19 @@ const webSlice = slice('ns1/web-1', 'ns1/web', ['10.244.1.5']);
 /** Reads of the kernel since it was last emptied. */
 type Reads = string[];
 
-async function served(init: ConstructorParameters<typeof World>[1] = {}): Promise<{ world: World; reads: Reads }> {
-  const kernel = newKernel();
+function readsOf(kernel: FakeKernel): Reads {
   const reads: Reads = [];
   const read = kernel.read.bind(kernel);
   kernel.read = (what, ...rest) => {
     reads.push(what);
     read(what, ...rest);
   };
+  return reads;
+}
+
+async function served(init: ConstructorParameters<typeof World>[1] = {}): Promise<{ world: World; reads: Reads }> {
+  const kernel = newKernel();
+  const reads = readsOf(kernel);
   const world = new World(kernel, { syncPeriodMs: 600_000, ...init });
   await world.start();
   await world.say(web, webSlice);
@@ -143,12 +148,7 @@ describe('a monitor', () => {
       };
       return real;
     };
-    const reads: Reads = [];
-    const read = kernel.read.bind(kernel);
-    kernel.read = (what, ...rest) => {
-      reads.push(what);
-      read(what, ...rest);
-    };
+    const reads = readsOf(kernel);
     const world = new World(kernel, { syncPeriodMs: 600_000, ...init });
     await world.start();
     await world.say(web, webSlice);
