@@ -1,5 +1,6 @@
 /**
- * All tests, after all set-up: `npm test`. Stages run one after the other and the first that fails ends the run with its name.
+ * All tests, after all set-up: `npm test`. Two lanes at once, one for this machine's kernel and one for the test kernel, which is a process that
+ * uses one core; the stages of a lane run one after the other. The first that fails ends the run with its name.
  *
  *   --long            also what takes long (`npm run test:long`)
  *   --host-kernel     kernel and traffic tests on the host's kernel, in namespaces of its own, instead of User Mode Linux
@@ -58,14 +59,11 @@ function testFiles(...directories) {
     .sort();
 }
 
-function run([program, ...args]) {
-  return new Promise((done) => {
-    const env = { ...process.env, ...(options.long ? { TEST_LONG: '1' } : {}) };
-    current = spawn(program, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env });
-    current.once('error', (error) => done(error.message));
-    current.once('close', (code, signal) => done(code ?? signal));
-  });
-}
+/** The first lane speaks at once, the other when it has finished. */
+const lanes = [
+  ['lint', 'unit', 'native', 'pack'],
+  ['kernel', 'kernel-layer'],
+];
 
 const unknown = options.only.filter((name) => !(name in stages));
 if (unknown.length > 0) {
@@ -75,30 +73,97 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-// A stage that is interrupted cleans up and fails, and this process then says which it was.
-let current;
-for (const name of ['SIGINT', 'SIGTERM'])
-  process.on(name, () => {
-    if (current === undefined) process.exit(1);
-    current.kill(name);
-  });
-
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 const begin = performance.now();
+/** What runs now, to be ended with us. */
+const running = new Set();
+/** Whose output is shown as it comes; that of the others is kept until it is their turn. */
+let shown;
+
+for (const name of ['SIGINT', 'SIGTERM'])
+  process.on(name, () => {
+    if (running.size === 0) process.exit(1);
+    // A stage that is interrupted cleans up and fails, and this process then says which it was.
+    for (const child of running) child.kill(name);
+  });
+
+class Lane {
+  #kept = [];
+
+  constructor(names) {
+    this.names = names;
+    this.times = [];
+  }
+
+  /** Resolves to the first failure in words, or undefined. */
+  async run() {
+    for (const name of this.names) {
+      this.#write(`\n── ${name} ──\n`);
+      const started = performance.now();
+      for (const command of stages[name]()) {
+        const status = await this.#runCommand(command);
+        if (status === 0) continue;
+        return `FAILED in stage ${name} (${status}) after ${seconds(started)}. Again: npm test -- --only ${name}`;
+      }
+      this.times.push(`${name} ${seconds(started)}`);
+    }
+    return undefined;
+  }
+
+  /** From now on what it says is shown as it comes, after what it has said. */
+  show() {
+    shown = this;
+    for (const chunk of this.#kept.splice(0)) process.stdout.write(chunk);
+  }
+
+  #write(chunk) {
+    if (shown === this) process.stdout.write(chunk);
+    else this.#kept.push(chunk);
+  }
+
+  #runCommand([program, ...args]) {
+    return new Promise((done) => {
+      const env = { ...process.env, ...(options.long ? { TEST_LONG: '1' } : {}) };
+      const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env });
+      running.add(child);
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => this.#write(chunk));
+      const end = (status) => {
+        running.delete(child);
+        done(status);
+      };
+      child.once('error', (error) => end(error.message));
+      child.once('close', (code, signal) => end(code ?? signal));
+    });
+  }
+}
+
 await setupOrExit();
 const times = [`setup ${seconds(begin)}`];
-for (const [name, commands] of Object.entries(stages)) {
-  if (options.only.length > 0 && !options.only.includes(name)) continue;
-  say(`\n── ${name} ──`);
-  const started = performance.now();
-  for (const command of commands()) {
-    const status = await run(command);
-    if (status === 0) continue;
-    process.stderr.write(
-      `\nFAILED in stage ${name} (${status}) after ${seconds(started)}. Again: npm test -- --only ${name}\n`,
-    );
-    process.exit(1);
-  }
-  times.push(`${name} ${seconds(started)}`);
+const asked = lanes
+  .map((names) => names.filter((name) => options.only.length === 0 || options.only.includes(name)))
+  .filter((names) => names.length > 0)
+  .map((names) => new Lane(names));
+const outcomes = asked.map(async (lane) => ({ lane, failure: await lane.run() }));
+asked[0]?.show();
+const { lane: failed, failure } = await Promise.race([
+  ...outcomes.map(async (outcome) => {
+    const ended = await outcome;
+    return ended.failure === undefined ? new Promise(() => {}) : ended;
+  }),
+  (async () => {
+    for (const outcome of outcomes) {
+      const { lane } = await outcome;
+      if (shown !== lane) lane.show();
+    }
+    return { lane: undefined, failure: undefined };
+  })(),
+]);
+if (failure !== undefined) {
+  if (shown !== failed) failed.show();
+  for (const child of running) child.kill('SIGTERM');
+  process.stderr.write(`\n${failure}\n`);
+  process.exitCode = 1;
+} else {
+  for (const lane of asked) times.push(...lane.times);
+  say(`\nAll passed in ${seconds(begin)}: ${times.join(', ')}.`);
 }
-say(`\nAll passed in ${seconds(begin)}: ${times.join(', ')}.`);
