@@ -7,7 +7,14 @@ import { destinationObject, entryObject, type ObjectId, serviceObject } from './
 import { additionPhase, type Phase, phaseOrder, removalPhase } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
 import { boundSetOf, type SetId, setIdOf, setName } from './sets.ts';
-import { type KernelState, type ServiceId, type ServiceNode, type SetName, serviceFamily } from './state.ts';
+import {
+  type DestinationId,
+  type KernelState,
+  type ServiceId,
+  type ServiceNode,
+  type SetName,
+  serviceFamily,
+} from './state.ts';
 import { bindingObject, bindOperation, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
 import { Withheld } from './withheld.ts';
 
@@ -58,6 +65,7 @@ export function difference(
     for (const address of new Set(bound)) round.address(address);
   } else {
     for (const id of scope.services) round.service(id);
+    for (const [id, names] of scope.destinations) if (!scope.services.has(id)) round.destinations(id, names);
     for (const [set, entries] of scope.entries) for (const entry of entries) round.entry(set, entry);
     for (const address of scope.addresses) round.address(address);
   }
@@ -170,20 +178,33 @@ class Round {
     return true;
   }
 
+  /** Of a virtual service that is itself as it was: these alone. */
+  destinations(id: ServiceId, names: Iterable<DestinationId>): void {
+    const wanted = this.#desired.services.get(id);
+    const known = this.#applied.services.get(id);
+    if (wanted === undefined || known === undefined) this.service(id);
+    else if (!this.#withheld.service(id)) for (const name of names) this.#destination(id, wanted, known, name);
+  }
+
   #destinations(service: ServiceId, wanted: ServiceNode, known: ServiceNode | undefined): void {
-    const { key } = wanted.service;
-    for (const [id, destination] of wanted.destinations) {
-      const before = known?.destinations.get(id);
-      const object = destinationObject(service, id);
-      if (before === undefined) {
-        this.#add('write destination', object, { verb: 'create-destination', key, destination });
-      } else if (!sameDestination(destination, before)) {
-        this.#add('write destination', object, { verb: 'update-destination', key, destination });
-      }
+    for (const id of wanted.destinations.keys()) this.#destination(service, wanted, known, id);
+    for (const id of known?.destinations.keys() ?? []) {
+      if (!wanted.destinations.has(id)) this.#destination(service, wanted, known, id);
     }
-    if (known === undefined || !this.#options.mayRemove) return;
-    for (const [id, destination] of known.destinations) {
-      if (!wanted.destinations.has(id)) this.#drain(service, wanted, id, destination);
+  }
+
+  #destination(service: ServiceId, node: ServiceNode, known: ServiceNode | undefined, id: DestinationId): void {
+    const { key } = node.service;
+    const wanted = node.destinations.get(id);
+    const before = known?.destinations.get(id);
+    if (wanted === undefined) {
+      if (before !== undefined && this.#options.mayRemove) this.#drain(service, node, id, before);
+    } else if (before === undefined) {
+      const object = destinationObject(service, id);
+      this.#add('write destination', object, { verb: 'create-destination', key, destination: wanted });
+    } else if (!sameDestination(wanted, before)) {
+      const object = destinationObject(service, id);
+      this.#add('write destination', object, { verb: 'update-destination', key, destination: wanted });
     }
   }
 

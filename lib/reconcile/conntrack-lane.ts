@@ -111,7 +111,7 @@ export class ConntrackLane {
   #begin(): Cleaning {
     const { desired } = this.#view;
     const services = new Set<ServiceId>();
-    for (const id of this.#pending) if (desired.services.get(id)?.serving?.size !== 0) services.add(id);
+    for (const id of this.#pending) if (desired.services.get(id)?.port.serving?.size !== 0) services.add(id);
     this.#pending.clear();
     const removal = new ConnectionRemoval((connection) => this.#isStale(connection, services), {});
     return { services, filters: filtersFor(services), removal, cursor: undefined };
@@ -126,7 +126,7 @@ export class ConntrackLane {
     const wanted = this.#view.desired.services.get(id);
     const isTranslated = reply.source !== address || reply.sourcePort !== port;
     if (wanted === undefined) return isTranslated;
-    const { serving } = wanted;
+    const { serving } = wanted.port;
     // Who forwards directly or by a tunnel translates nothing: which endpoint such a connection has is not in the list.
     if (!isTranslated && [...wanted.destinations.values()].some(({ forward }) => forward !== 'masquerade'))
       return false;
