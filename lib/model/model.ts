@@ -167,7 +167,8 @@ export class Model {
     for (const [key, before] of dirty.slices ?? []) table.replace(key, before, this.#slices.get(key));
     const changes = this.#effective(table.take(), spec);
     if (changes !== undefined && !dirty.isWhole && !table.isIrregular) {
-      const selection = table.follow(changes);
+      const { internalPolicyLocal, externalPolicyLocal } = spec.body;
+      const selection = table.follow(changes, internalPolicyLocal || externalPolicyLocal);
       if (selection !== undefined) return { kind: 'changes', changes, selection, place: this.#place() };
     }
     return { kind: 'whole', port: this.#whole(spec, table) };
@@ -249,6 +250,7 @@ export class Model {
     merged: readonly Endpoint[],
   ): { readonly port: ServicePort; readonly counted: readonly Endpoint[] } {
     const circular = merged.filter((endpoint) => isOwnVip(endpoint, spec.body));
+    if (circular.length > 1) circular.sort((a, b) => (a.id < b.id ? -1 : 1));
     const usable = circular.length === 0 ? merged : merged.filter((endpoint) => !circular.includes(endpoint));
     const counted = this.#exclusions.applyTo(usable);
     return { port: { ...spec, endpoints: selectEndpoints(counted, this.#place()), circular }, counted };

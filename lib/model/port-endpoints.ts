@@ -87,8 +87,12 @@ export class PortEndpoints {
     for (const endpoint of endpoints) this.#counts.count(endpoint, 1);
   }
 
-  /** Counts the changes. The rule of the choice, undefined when it is another one than before: all has to be chosen anew. */
-  follow(changes: readonly EndpointChange[]): Selection | undefined {
+  /**
+   * Counts the changes. The rule of the choice, undefined when it is another one than before: all has to be chosen anew.
+   *
+   * @param usesLocal Somebody looks at the list of policy Local.
+   */
+  follow(changes: readonly EndpointChange[], usesLocal: boolean): Selection | undefined {
     const counts = this.#counts;
     const before = counts?.selection;
     if (counts === undefined || before === undefined) return undefined;
@@ -97,7 +101,7 @@ export class PortEndpoints {
       if (change.after !== undefined) counts.count(change.after, 1);
     }
     const { selection } = counts;
-    return sameSelection(before, selection) ? selection : undefined;
+    return sameSelection(before, selection, usesLocal) ? selection : undefined;
   }
 
   #add(slice: ObjectKey, endpoint: Endpoint): void {

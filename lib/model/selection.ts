@@ -57,8 +57,9 @@ export class SelectionCounts {
   }
 }
 
-export function sameSelection(a: Selection, b: Selection): boolean {
-  return a.cluster === b.cluster && a.local === b.local && a.hasLocal === b.hasLocal;
+/** @param usesLocal The list of policy Local counts. */
+export function sameSelection(a: Selection, b: Selection, usesLocal: boolean): boolean {
+  return a.cluster === b.cluster && (!usesLocal || (a.local === b.local && a.hasLocal === b.hasLocal));
 }
 
 export function isInCluster(endpoint: Endpoint, { cluster }: Selection, place: NodePlace): boolean {

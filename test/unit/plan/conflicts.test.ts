@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DesiredState } from '../../../lib/plan/desired-state.ts';
 import { difference } from '../../../lib/plan/difference.ts';
+import { touchedServices } from '../../../lib/plan/dirty.ts';
 import type { LivePort } from '../../../lib/plan/live-port.ts';
 import type { ServiceBody } from '../../../lib/records.ts';
 import { differenceDefaults } from '../../harness/difference-options.ts';
@@ -105,13 +106,17 @@ test('one endpoint that comes touches its service and its KUBE-LOOP-BACK entry, 
   const planner = plannerOf([service(shared), slice([e2]), nodeAddresses('192.168.1.10')]);
   planner.apply(message(slice([e2, e1])));
   const dirty = planner.project();
-  assert.deepEqual([...dirty.services].sort(), ['tcp 10.96.0.10:80', contested]);
+  assert.deepEqual(
+    [...dirty.destinations].sort(),
+    ['tcp 10.96.0.10:80', contested].map((id) => [id, new Set(['10.244.1.5:8080'])]),
+  );
+  assert.equal(dirty.services.size, 0);
   assert.deepEqual([...dirty.entries], [['KUBE-LOOP-BACK', new Set(['10.244.1.5,tcp:8080,10.244.1.5'])]]);
   assert.equal(dirty.addresses.size, 0);
   assert.deepEqual(planner.wantedBy(`destination ${contested} 10.244.1.5:8080`), ['IPv4 ns1/svc1:p80/tcp']);
 
   planner.apply(message(slice([e2, e1])));
-  assert.equal(planner.project().services.size, 0, 'the same again is no change');
+  assert.deepEqual([...touchedServices(planner.project())], [], 'the same again is no change');
 });
 
 const vip = '203.0.113.5';
