@@ -41,6 +41,14 @@ export const phaseOrder = [
 
 export type Phase = (typeof phaseOrder)[number];
 
+export const phaseCount: number = phaseOrder.length;
+const ranks: ReadonlyMap<Phase, number> = new Map(phaseOrder.map((phase, rank) => [phase, rank]));
+
+/** Its place in the order. */
+export function phaseRank(phase: Phase): number {
+  return ranks.get(phase) ?? 0;
+}
+
 export function additionPhase(set: SetName, entry: SetEntry, applied: KernelState): Phase {
   const known = setIdOf(set);
   if (known === undefined) return 'add tuple';

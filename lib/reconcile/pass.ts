@@ -119,7 +119,7 @@ export class DataPlane {
     const { events, adopted } = foreign.settle(scope === 'all' ? 'all' : scope.services, planner.desired, applied);
     request.events.push(...events);
     for (const id of adopted) this.#widenByService(scope, id);
-    const changes = difference(planner.desired, applied, scope, {
+    const all = difference(planner.desired, applied, scope, {
       mayRemove,
       setRef: (name) => this.#setRef(name),
       link: vipLink,
@@ -128,7 +128,9 @@ export class DataPlane {
       hold: retries.held(nowMs),
       closed,
       unruled,
-    }).filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));
+    });
+    const changes =
+      broken.size === 0 ? all : all.filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));
     tally.planMicros += request.nowMicros() - startMicros;
     const outcome = writer.write(changes, { nowMs, tally, suspected });
     for (const object of outcome.refused) refused.add(object);
