@@ -64,7 +64,8 @@ export function difference(
     for (const state of [desired, applied]) {
       for (const kind of vipKinds) {
         // Once, however often it is there.
-        for (const address of state[kind]) if (firstNote(address, desired, applied) === state[kind]) round.address(address);
+        for (const address of state[kind])
+          if (firstNote(address, desired, applied) === state[kind]) round.address(address);
       }
     }
   } else {

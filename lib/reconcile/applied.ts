@@ -81,7 +81,8 @@ export class AppliedState implements KernelState {
       case 'create-service':
       case 'update-service':
       case 'ensure-service':
-        if (isByAddress(operation.service)) this.#putService(service ?? serviceId(operation.service.key), operation.service);
+        if (isByAddress(operation.service))
+          this.#putService(service ?? serviceId(operation.service.key), operation.service);
         return;
       case 'remove-service':
         if (isAddressKey(operation.key)) this.forgetService(service ?? serviceId(operation.key));
