@@ -5,7 +5,7 @@ import type { Destination, IpAddress, IpFamily, SetEntry, SetRef } from '../type
 import { type Change, PlannedChange } from './change.ts';
 import type { DirtyObjects } from './dirty.ts';
 import type { ObjectId } from './object-id.ts';
-import { additionPhase, type Phase, phaseCount, phaseRank, removalPhase } from './phases.ts';
+import { additionPhase, endsExemption, type Phase, phaseCount, phaseRank, removalPhase } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
 import { boundSetOf, type SetId, setIdOf, setName } from './sets.ts';
 import {
@@ -126,6 +126,8 @@ class Round {
     } else if (!sameService(wanted.service, known.service)) {
       this.#add('write virtual service', { verb: 'update-service', service: wanted.service }, id);
     }
+    // They might need the SNAT that they would be exempt from until something may be removed.
+    if (!this.#options.mayRemove && endsExemption(wanted.service.key, this.#desired, this.#applied)) return;
     this.#destinations(id, wanted, known);
   }
 

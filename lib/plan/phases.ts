@@ -3,8 +3,19 @@
  * list to another is then never missing in between, and a failure half-way leaves more rather than less. The one removal that goes
  * first takes an exemption from SNAT away, because the destinations that follow may need the SNAT.
  */
-import type { SetEntry } from '../types.ts';
-import { hasTuple, localTwins, type SetId, serviceOfTuple, setIdOf, setName, tupleSetIds } from './sets.ts';
+import { familyOf } from '../address.ts';
+import type { AddressServiceKey, SetEntry } from '../types.ts';
+import {
+  hasTuple,
+  localTwins,
+  nodePortSets,
+  type SetId,
+  serviceOfTuple,
+  setIdOf,
+  setName,
+  tupleEntry,
+  tupleSetIds,
+} from './sets.ts';
 import type { KernelState, SetName } from './state.ts';
 import { vipKinds } from './vip-binding.ts';
 
@@ -95,6 +106,24 @@ export function removalPhase(set: SetName, entry: SetEntry, desired: KernelState
       return isTupleSet(known.id) && isBoundTuple(entry, desired) ? 'remove tuple of bound address' : 'remove tuple';
     }
   }
+}
+
+/** Something that exempts traffic to the virtual service from SNAT is there, and is to go. */
+export function endsExemption(key: AddressServiceKey, desired: KernelState, applied: KernelState): boolean {
+  return exemptionsOf(key).some(
+    ([set, entry]) => applied.sets.get(set)?.has(entry) === true && desired.sets.get(set)?.has(entry) !== true,
+  );
+}
+
+/** The sets that may exempt traffic to the virtual service from SNAT, with its entry in each. */
+export function exemptionsOf({ address, protocol, port }: AddressServiceKey): [SetName, SetEntry][] {
+  const family = familyOf(address);
+  const tuple = tupleEntry(address, protocol, port);
+  return [
+    [setName('EXTERNAL-IP-LOCAL', family), tuple],
+    [setName('LOAD-BALANCER-LOCAL', family), tuple],
+    [setName(nodePortSets(protocol).local, family), protocol === 'sctp' ? tuple : String(port)],
+  ];
 }
 
 export function isTupleSet(id: SetId): boolean {

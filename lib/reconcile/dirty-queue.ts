@@ -2,20 +2,26 @@
  * What is to be compared, in turns: all of it at once where that is little, which is the rule; otherwise in slices between which others have their
  * say, critical Services first. What comes meanwhile overtakes what waits.
  */
-import { type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
+import { addDirtyEntry, type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
 import { entryObject, serviceObject } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
-import type { KernelState, ServiceId } from '../plan/state.ts';
+import { localTwins, setIdOf } from '../plan/sets.ts';
+import type { KernelState, ServiceId, SetName } from '../plan/state.ts';
 import { bindingObject, vipKinds } from '../plan/vip-binding.ts';
 import type { ServicePortId } from '../plan/wanted.ts';
 import { isClean, markWithDependents, mergeDirty, type ObjectScope, scopeOfKey } from './object-scope.ts';
 import { PortSlices } from './port-slices.ts';
 import { RemovalSlices } from './removal-slices.ts';
 
-/** Writes of one turn, about: some milliseconds. */
-const turnOperations = 2000;
-/** So many virtual services that are missing, or have another number of destinations, are written in slices. */
-const bulkServices = 500;
+export interface TurnLimits {
+  /** Writes of one turn, about. */
+  readonly operations: number;
+  /** So many virtual services that are missing, or have another number of destinations, are written in slices. */
+  readonly services: number;
+}
+
+/** Some milliseconds. */
+const defaultLimits: TurnLimits = { operations: 2000, services: 500 };
 
 export interface Turn {
   readonly scope: DirtyObjects | 'all';
@@ -35,14 +41,16 @@ interface Backlog {
 export class DirtyQueue {
   readonly #planner: Planner;
   readonly #applied: KernelState;
+  readonly #limits: TurnLimits;
   /** Everything, to begin with: what changes until then is not collected. */
   #all = true;
   #dirty = noDirtyObjects();
   #backlog: Backlog | undefined;
 
-  constructor(planner: Planner, applied: KernelState) {
+  constructor(planner: Planner, applied: KernelState, limits: TurnLimits = defaultLimits) {
     this.#planner = planner;
     this.#applied = applied;
+    this.#limits = limits;
   }
 
   get isEmpty(): boolean {
@@ -89,7 +97,7 @@ export class DirtyQueue {
     }
     this.#settleAdditions();
     if (this.#backlog === undefined) {
-      if (sizeOf(this.#dirty) <= turnOperations) return { scope: this.#takeDirty(), additionsOnly: false };
+      if (sizeOf(this.#dirty) <= this.#limits.operations) return { scope: this.#takeDirty(), additionsOnly: false };
       this.#defer();
     } else {
       this.#overtake(this.#backlog);
@@ -133,6 +141,15 @@ export class DirtyQueue {
     if (backlog === undefined || !backlog.additionsOnly || !backlog.ports.isOver) return;
     this.#backlog = undefined;
     mergeDirty(this.#dirty, backlog.objects);
+    for (const set of this.#planner.desired.sets.keys()) if (isExemption(set)) this.#addMissing(set);
+  }
+
+  /** What exempts from SNAT is not simply added: something may have to drain before. */
+  #addMissing(set: SetName): void {
+    const there = this.#applied.sets.get(set);
+    for (const entry of this.#planner.desired.sets.get(set) ?? []) {
+      if (there?.has(entry) !== true) addDirtyEntry(this.#dirty, set, entry);
+    }
   }
 
   #defer(): void {
@@ -154,14 +171,14 @@ export class DirtyQueue {
     if (backlog === undefined) return { scope: this.#takeDirty(), additionsOnly: false };
     const { ports, objects, additionsOnly } = backlog;
     if (!ports.isOver) {
-      const scope = ports.next(turnOperations);
+      const scope = ports.next(this.#limits.operations);
       // What is compared for all it can come to needs no other turn.
       if (!additionsOnly) subtract(objects, scope);
       return { scope, additionsOnly };
     }
     backlog.removals ??= new RemovalSlices(this.#planner, this.#applied, objects.services);
     if (!backlog.removals.isOver) {
-      const scope = backlog.removals.next(turnOperations / 4);
+      const scope = backlog.removals.next(Math.ceil(this.#limits.operations / 4));
       subtract(objects, scope);
       return { scope, additionsOnly: false };
     }
@@ -187,7 +204,7 @@ export class DirtyQueue {
     let missing = 0;
     for (const [id, { destinations }] of this.#planner.desired.services) {
       if (this.#applied.services.get(id)?.destinations.size !== destinations.size) missing += 1;
-      if (missing >= bulkServices) return true;
+      if (missing >= this.#limits.services) return true;
     }
     return false;
   }
@@ -207,6 +224,11 @@ function everythingIn(state: KernelState, ours: KernelState): DirtyObjects {
     addresses: new Set(vipKinds.flatMap((kind) => [...state[kind]])),
     entries: new Map(entries.map(([set, ofSet]) => [set, new Set(ofSet)])),
   };
+}
+
+function isExemption(set: SetName): boolean {
+  const id = setIdOf(set)?.id;
+  return id !== undefined && (id === 'EXTERNAL-IP-LOCAL' || localTwins.has(id));
 }
 
 function subtract(from: DirtyObjects, { services, entries, addresses }: DirtyObjects): void {

@@ -4,9 +4,10 @@
  */
 import { isCritical } from '../critical-services.ts';
 import { addDirtyEntry, type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
+import { exemptionsOf } from '../plan/phases.ts';
 import type { Planner } from '../plan/planner.ts';
-import { boundSetOf, localTwins, nodePortSets, type SetId, setName, tupleEntry } from '../plan/sets.ts';
-import { type KernelState, serviceFamily } from '../plan/state.ts';
+import { boundSetOf } from '../plan/sets.ts';
+import type { KernelState } from '../plan/state.ts';
 import { bindingObject, vipKinds } from '../plan/vip-binding.ts';
 import type { ServicePortId, WantedPort } from '../plan/wanted.ts';
 import type { AddressServiceKey, IpAddress } from '../types.ts';
@@ -27,8 +28,8 @@ export class PortSlices {
   readonly #rest: IterableIterator<ServicePortId>;
   #next: ServicePortId | undefined;
   #onlyFirst: boolean;
-  /** VIPs of several ports that have had their turn, all of them together. */
-  readonly #shared = new Set<IpAddress>();
+  /** Ports that have had their turn with others of the same VIP. */
+  readonly #taken = new Set<ServicePortId>();
 
   constructor(planner: Planner, applied: KernelState, ports: PortNames) {
     this.#planner = planner;
@@ -47,8 +48,7 @@ export class PortSlices {
   overtake(ports: Iterable<ServicePortId>): void {
     this.#first = [...this.#first.slice(this.#done), ...ports];
     this.#done = 0;
-    for (const id of ports)
-      for (const address of this.#planner.ports.get(id)?.addresses ?? []) this.#shared.delete(address);
+    for (const id of ports) this.#taken.delete(id);
   }
 
   /** What is to be compared next: about so many writes at the most, where one port, or those of one VIP, do not take more. */
@@ -76,34 +76,21 @@ export class PortSlices {
 
   /** With all that share a VIP with it. Returns how many writes they may come to. */
   #add(slice: DirtyObjects, id: ServicePortId): number {
+    if (this.#taken.has(id)) return 0;
     let operations = 0;
-    const ports = [id];
-    const seen = new Set(ports);
-    for (let at = 0; at < ports.length; at += 1) {
-      const port = this.#planner.ports.get(ports[at] ?? '');
-      if (port === undefined || port.addresses.some((address) => this.#shared.has(address))) continue;
+    const ports = new Set([id]);
+    for (const at of ports) {
+      const port = this.#planner.ports.get(at);
+      if (port === undefined) continue;
       operations += this.#mark(slice, port);
-      for (const other of this.#others(port)) {
-        if (seen.has(other)) continue;
-        seen.add(other);
-        ports.push(other);
-      }
+      for (const address of port.addresses) for (const owner of this.#ownersOf(address)) ports.add(owner);
     }
-    if (ports.length > 1) this.#noteShared(ports);
+    if (ports.size > 1) for (const at of ports) this.#taken.add(at);
     return operations;
   }
 
-  #others(port: WantedPort): ServicePortId[] {
-    const others: ServicePortId[] = [];
-    for (const address of port.addresses) {
-      for (const kind of vipKinds) others.push(...this.#planner.wantedBy(bindingObject(kind, address)));
-    }
-    return others;
-  }
-
-  #noteShared(ports: readonly ServicePortId[]): void {
-    for (const id of ports)
-      for (const address of this.#planner.ports.get(id)?.addresses ?? []) this.#shared.add(address);
+  #ownersOf(address: IpAddress): readonly ServicePortId[] {
+    return vipKinds.flatMap((kind) => this.#planner.wantedBy(bindingObject(kind, address)));
   }
 
   #mark(slice: DirtyObjects, { virtualServices, entries, addresses }: WantedPort): number {
@@ -124,19 +111,8 @@ export class PortSlices {
   /** What may be there for the virtual service, and is not wanted any more. */
   #markWhatIsThere(slice: DirtyObjects, key: AddressServiceKey): void {
     markWithDependents(slice, scopeOfKey(key), this.#planner, this.#applied);
-    const family = serviceFamily(key);
-    for (const [local, id] of exemptions(key)) addDirtyEntry(slice, setName(local, family), id);
+    for (const [set, entry] of exemptionsOf(key)) addDirtyEntry(slice, set, entry);
   }
-}
-
-/** The sets that exempt traffic to the virtual service from SNAT, with its entry in each. */
-function exemptions({ address, protocol, port }: AddressServiceKey): [SetId, string][] {
-  const tuple = tupleEntry(address, protocol, port);
-  const nodePort = nodePortSets(protocol).local;
-  return [...localTwins.keys()].flatMap((id): [SetId, string][] => {
-    if (id === 'LOAD-BALANCER-LOCAL') return [[id, tuple]];
-    return id === nodePort ? [[id, protocol === 'sctp' ? tuple : String(port)]] : [];
-  });
 }
 
 function isCriticalPort(port: WantedPort | undefined): boolean {
