@@ -96,6 +96,8 @@ class Round {
   /** By the rank of their phase. */
   readonly #changes: (Change[] | undefined)[] = new Array(phaseCount);
   readonly #holds: boolean;
+  /** The last virtual service that this was asked of: they come one after the other. */
+  #lastServing: { readonly service: ServiceId; readonly keeps: boolean } | undefined;
 
   constructor(desired: KernelState, applied: KernelState, options: DifferenceOptions) {
     this.#desired = desired;
@@ -206,12 +208,22 @@ class Round {
   /** UDP and SCTP are deleted at once: a UDP flow with weight 0 would stay where it is for ever (behaviour.md 2.8, 2.9). */
   #drain(service: ServiceId, node: ServiceNode, id: string, destination: Destination): void {
     const { key } = node.service;
+    const phase = this.#keepsServing(service, node) ? 'drain dead destination' : 'drain destination';
     if (key.protocol !== 'tcp') {
-      this.#add('drain destination', { verb: 'remove-destination', key, destination }, service, id);
+      this.#add(phase, { verb: 'remove-destination', key, destination }, service, id);
     } else if (destination.weight !== 0) {
       const drained = { ...destination, weight: 0 };
-      this.#add('drain destination', { verb: 'update-destination', key, destination: drained }, service, id);
+      this.#add(phase, { verb: 'update-destination', key, destination: drained }, service, id);
     }
+  }
+
+  /** Some destination takes connections, and goes on to. */
+  #keepsServing(service: ServiceId, node: ServiceNode): boolean {
+    if (this.#lastServing?.service === service) return this.#lastServing.keeps;
+    const known = this.#applied.services.get(service)?.destinations;
+    const keeps = some(node.destinations, ([id, { weight }]) => weight > 0 && (known?.get(id)?.weight ?? 0) > 0);
+    this.#lastServing = { service, keeps };
+    return keeps;
   }
 
   #isClosed(node: ServiceNode | undefined): boolean {
@@ -250,4 +262,9 @@ class Round {
     if (changes === undefined) this.#changes[rank] = [change];
     else changes.push(change);
   }
+}
+
+function some<T>(members: Iterable<T>, test: (member: T) => boolean): boolean {
+  for (const member of members) if (test(member)) return true;
+  return false;
 }

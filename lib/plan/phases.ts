@@ -23,6 +23,8 @@ export const phaseOrder = [
   // A service that becomes policy Cluster: its exemption ends before remote destinations come. (Between KUBE-EXTERNAL-IP-LOCAL and
   // KUBE-EXTERNAL-IP it is the second entry that asks for SNAT: to have both is to have SNAT, so that one is added like any tuple.)
   'remove exemption',
+  // Dead endpoints of a service that has others to serve: packets go nowhere for as long as they stay.
+  'drain dead destination',
   // Adding a frontend. Empty virtual services refuse; nobody is let through yet.
   'write virtual service',
   'add source range',
@@ -31,7 +33,7 @@ export const phaseOrder = [
   'add new exemption',
   'add tuple',
   'write destination',
-  // Within a service, new destinations before old ones drain.
+  // Within a service that would have none left, new destinations before old ones drain.
   'drain destination',
   // A service that becomes policy Local: it is exempt once no remote destination takes new connections.
   'add exemption',

@@ -10,7 +10,7 @@ import type { KernelState, ServiceId, SetName } from '../plan/state.ts';
 import { bindingObject, vipKinds } from '../plan/vip-binding.ts';
 import type { ServicePortId } from '../plan/wanted.ts';
 import { isClean, markWithDependents, mergeDirty, type ObjectScope, scopeOfKey } from './object-scope.ts';
-import { PortSlices } from './port-slices.ts';
+import { isCriticalPort, PortSlices } from './port-slices.ts';
 import { RemovalSlices } from './removal-slices.ts';
 
 export interface TurnLimits {
@@ -97,7 +97,8 @@ export class DirtyQueue {
     }
     this.#settleAdditions();
     if (this.#backlog === undefined) {
-      if (sizeOf(this.#dirty) <= this.#limits.operations) return { scope: this.#takeDirty(), additionsOnly: false };
+      const isMuch = sizeOf(this.#dirty) > this.#limits.operations;
+      if (!isMuch && !this.#hasCritical(this.#dirty)) return { scope: this.#takeDirty(), additionsOnly: false };
       this.#defer();
     } else {
       this.#overtake(this.#backlog);
@@ -150,6 +151,14 @@ export class DirtyQueue {
     for (const entry of this.#planner.desired.sets.get(set) ?? []) {
       if (there?.has(entry) !== true) addDirtyEntry(this.#dirty, set, entry);
     }
+  }
+
+  /** Among others, for which it should not wait. */
+  #hasCritical(dirty: DirtyObjects): boolean {
+    if (dirty.services.size < 2) return false;
+    const ids = [...dirty.services].flatMap((id) => this.#planner.wantedBy(serviceObject(id)));
+    const ports = ids.map((id) => isCriticalPort(this.#planner.ports.get(id)));
+    return ports.includes(true) && ports.includes(false);
   }
 
   #defer(): void {

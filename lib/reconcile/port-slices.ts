@@ -115,7 +115,7 @@ export class PortSlices {
   }
 }
 
-function isCriticalPort(port: WantedPort | undefined): boolean {
+export function isCriticalPort(port: WantedPort | undefined): boolean {
   if (port === undefined) return false;
   const key = port.id.slice(port.id.indexOf(' ') + 1, port.id.indexOf(':'));
   return isCritical(key, {

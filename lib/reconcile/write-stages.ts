@@ -30,7 +30,7 @@ export function stageEnds(changes: readonly Change[]): number[] {
 /** Positions of what the stages lie between; -1 = there is none. */
 interface Landmarks {
   firstGuard: number;
-  /** What lets somebody through: a destination, or an entry that restricts nobody. */
+  /** What lets somebody through: a destination that takes connections, or an entry that restricts nobody. */
   firstOpening: number;
   lastDrain: number;
   /** What it speaks of keeps its clients' addresses from then on. */
@@ -71,8 +71,8 @@ function note(at: Landmarks, operation: Operation, index: number): void {
     case 'update-destination':
     case 'ensure-destination':
     case 'remove-destination':
-      if (at.firstOpening < 0) at.firstOpening = index;
       if (drains(operation)) at.lastDrain = index;
+      else if (at.firstOpening < 0) at.firstOpening = index;
       return;
     case 'add-entry':
       noteAddition(at, operation.set.name, index);
