@@ -1,4 +1,5 @@
 /** The first sync of 1,000 Services with 10 endpoints each, through plan and reconciler. */
+import { sumReports } from '../../lib/proxier/reports.ts';
 import type { ReconcileEffects } from '../../lib/reconcile/effects.ts';
 import type { ReconcileInit } from '../../lib/reconcile/protocol.ts';
 import { Reconciler } from '../../lib/reconcile/reconciler.ts';
@@ -68,7 +69,12 @@ async function sync(effects: ReconcileEffects = kernelEffects(init)): Promise<Sa
   await reconciler.handle({ kind: 'start', nowMs: 0 });
   const message = { records: records(), snapshot: 'whole', allSynced: true } as const;
   const start = nowMicros();
-  const { report } = await reconciler.handle({ kind: 'records', nowMs: 0, message });
+  let reply = await reconciler.handle({ kind: 'records', nowMs: 0, message });
+  let { report } = reply;
+  while (reply.unwritten !== undefined) {
+    reply = await reconciler.handle({ kind: 'tick', nowMs: 0 });
+    if (report !== undefined && reply.report !== undefined) report = sumReports(report, reply.report);
+  }
   const total = nowMicros() - start;
   reconciler.close();
   if (report === undefined || report.failures.length > 0) throw new Error(JSON.stringify(report));

@@ -2,9 +2,10 @@
 import { familyOf, parseAddress } from '../address.ts';
 import type { Operation } from '../operations.ts';
 import type { Destination, IpAddress, IpFamily, SetEntry, SetRef } from '../types.ts';
+import { type Change, PlannedChange } from './change.ts';
 import type { DirtyObjects } from './dirty.ts';
-import { destinationObject, entryObject, type ObjectId, serviceObject } from './object-id.ts';
-import { additionPhase, type Phase, phaseOrder, removalPhase } from './phases.ts';
+import type { ObjectId } from './object-id.ts';
+import { additionPhase, endsExemption, type Phase, phaseCount, phaseRank, removalPhase } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
 import { boundSetOf, type SetId, setIdOf, setName } from './sets.ts';
 import {
@@ -18,10 +19,7 @@ import {
 import { bindingObject, bindOperation, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
 import { Withheld } from './withheld.ts';
 
-export interface Change {
-  readonly operation: Operation;
-  readonly object: ObjectId;
-}
+export type { Change } from './change.ts';
 
 export interface DifferenceOptions {
   /** False until every source has synced: things are added and updated, nothing is removed, nothing unwanted is drained. */
@@ -57,12 +55,19 @@ export function difference(
 ): Change[] {
   const round = new Round(desired, applied, options);
   if (scope === 'all') {
-    for (const id of union(desired.services.keys(), applied.services.keys())) round.service(id);
+    for (const id of desired.services.keys()) round.service(id);
+    for (const id of applied.services.keys()) if (!desired.services.has(id)) round.service(id);
     for (const [set, entries] of desired.sets) {
-      for (const entry of union(entries, applied.sets.get(set) ?? [])) round.entry(set, entry);
+      for (const entry of entries) round.entry(set, entry);
+      for (const entry of applied.sets.get(set) ?? []) if (!entries.has(entry)) round.entry(set, entry);
     }
-    const bound = vipKinds.flatMap((kind) => [...desired[kind], ...applied[kind]]);
-    for (const address of new Set(bound)) round.address(address);
+    for (const state of [desired, applied]) {
+      for (const kind of vipKinds) {
+        // Once, however often it is there.
+        for (const address of state[kind])
+          if (firstNote(address, desired, applied) === state[kind]) round.address(address);
+      }
+    }
   } else {
     for (const id of scope.services) round.service(id);
     for (const [id, names] of scope.destinations) if (!scope.services.has(id)) round.destinations(id, names);
@@ -72,10 +77,10 @@ export function difference(
   return round.changes();
 }
 
-function union<T>(a: Iterable<T>, b: Iterable<T>): Set<T> {
-  const all = new Set(a);
-  for (const member of b) all.add(member);
-  return all;
+/** Where a VIP's binding is noted first. */
+function firstNote(address: IpAddress, ...states: readonly KernelState[]): ReadonlySet<IpAddress> | undefined {
+  for (const state of states) for (const kind of vipKinds) if (state[kind].has(address)) return state[kind];
+  return undefined;
 }
 
 /** An external IP is in one of them; which one says whether it gets SNAT. */
@@ -89,7 +94,11 @@ class Round {
   readonly #applied: KernelState;
   readonly #options: DifferenceOptions;
   readonly #withheld: Withheld;
-  readonly #byPhase: ReadonlyMap<Phase, Change[]> = new Map(phaseOrder.map((phase) => [phase, []]));
+  /** By the rank of their phase. */
+  readonly #changes: (Change[] | undefined)[] = new Array(phaseCount);
+  readonly #holds: boolean;
+  /** The last virtual service that this was asked of: they come one after the other. */
+  #lastServing: { readonly service: ServiceId; readonly keeps: boolean } | undefined;
 
   constructor(desired: KernelState, applied: KernelState, options: DifferenceOptions) {
     this.#desired = desired;
@@ -97,29 +106,31 @@ class Round {
     this.#options = options;
     const { untouchable, hold = new Set(), unruled = new Set() } = options;
     this.#withheld = new Withheld(desired, applied, { untouchable, hold, unruled });
+    this.#holds = hold.size > 0;
   }
 
   changes(): Change[] {
-    return [...this.#byPhase.values()].flat();
+    return this.#changes.flatMap((changes) => changes ?? []);
   }
 
   service(id: ServiceId): void {
     const wanted = this.#desired.services.get(id);
     const known = this.#applied.services.get(id);
     if (this.#withheld.service(id)) return;
-    const object = serviceObject(id);
     const appearsOrGoes = wanted === undefined || known === undefined;
     if (appearsOrGoes && this.#isClosed(wanted ?? known)) return;
     if (wanted === undefined) {
       if (known === undefined || !this.#mayRemove(known)) return;
-      this.#add('remove virtual service', object, { verb: 'remove-service', key: known.service.key });
+      this.#add('remove virtual service', { verb: 'remove-service', key: known.service.key }, id);
       return;
     }
     if (known === undefined) {
-      this.#add('write virtual service', object, { verb: 'create-service', service: wanted.service });
+      this.#add('write virtual service', { verb: 'create-service', service: wanted.service }, id);
     } else if (!sameService(wanted.service, known.service)) {
-      this.#add('write virtual service', object, { verb: 'update-service', service: wanted.service });
+      this.#add('write virtual service', { verb: 'update-service', service: wanted.service }, id);
     }
+    // They might need the SNAT that they would be exempt from until something may be removed.
+    if (!this.#options.mayRemove && endsExemption(wanted.service.key, this.#desired, this.#applied)) return;
     this.#destinations(id, wanted, known);
   }
 
@@ -128,14 +139,13 @@ class Round {
     const isThere = this.#applied.sets.get(set)?.has(entry) ?? false;
     if (isWanted === isThere) return;
     const { mayRemove, setRef } = this.#options;
-    const object = entryObject(set, entry);
     if (isWanted) {
       const phase = additionPhase(set, entry, this.#applied);
       // Remote destinations that are not wanted any more would lose their SNAT: they cannot be drained yet.
       if (phase === 'add exemption' && (!mayRemove || this.#withheld.drain(entry))) return;
       if (this.#isClosedSet(set) && !this.#qualifies(set, entry, phase, this.#applied)) return;
       if (this.#withheld.addition(set, entry)) return;
-      this.#add(phase, object, { verb: 'add-entry', set: setRef(set), entry });
+      this.#add(phase, { verb: 'add-entry', set: setRef(set), entry });
       return;
     }
     if (!mayRemove || !this.#desired.sets.has(set) || this.#withheld.removal(set, entry)) return;
@@ -144,7 +154,7 @@ class Round {
     if (setIdOf(set)?.id === 'EXTERNAL-IP' && this.#withheld.drain(entry)) return;
     const phase = removalPhase(set, entry, this.#desired);
     if (this.#isClosedSet(set) && !this.#qualifies(set, entry, phase, this.#desired)) return;
-    this.#add(phase, object, { verb: 'remove-entry', set: setRef(set), entry });
+    this.#add(phase, { verb: 'remove-entry', set: setRef(set), entry });
   }
 
   /** The entry brings or takes no frontend: it says how one that is there treats its packets. `beside`: where a tuple that moves has to be. */
@@ -159,22 +169,24 @@ class Round {
 
   /** A VIP that is to be bound in another way than it is gets the new binding first, and keeps the old one for as long as it has no other. */
   address(address: IpAddress): void {
-    if (this.#options.closed?.has(familyOf(address)) === true) return;
-    const missing = vipKinds.filter((kind) => this.#desired[kind].has(address) && !this.#applied[kind].has(address));
-    if (missing.some((kind) => !this.#bind(kind, address))) return;
+    const { closed } = this.#options;
+    if (closed !== undefined && closed.size > 0 && closed.has(familyOf(address))) return;
+    for (const kind of vipKinds) {
+      const isMissing = this.#desired[kind].has(address) && !this.#applied[kind].has(address);
+      if (isMissing && !this.#bind(kind, address)) return;
+    }
     if (!this.#options.mayRemove || !this.#desired.sets.has(boundSetOf(address))) return;
     for (const kind of vipKinds) {
       if (this.#desired[kind].has(address) || !this.#applied[kind].has(address)) continue;
-      const operation = unbindOperation(kind, this.#options.link, address);
-      this.#add('unbind address', bindingObject(kind, address), operation);
+      this.#add('unbind address', unbindOperation(kind, this.#options.link, address));
     }
   }
 
   /** False: it has to wait. */
   #bind(kind: VipKind, address: IpAddress): boolean {
-    const object = bindingObject(kind, address);
-    if (this.#withheld.isHeld(object) || this.#withheld.binding(address)) return false;
-    this.#add('bind address', object, bindOperation(kind, this.#options.link, address));
+    if (this.#holds && this.#withheld.isHeld(bindingObject(kind, address))) return false;
+    if (this.#withheld.binding(address)) return false;
+    this.#add('bind address', bindOperation(kind, this.#options.link, address));
     return true;
   }
 
@@ -200,33 +212,44 @@ class Round {
     if (wanted === undefined) {
       if (before !== undefined && this.#options.mayRemove) this.#drain(service, node, id, before);
     } else if (before === undefined) {
-      const object = destinationObject(service, id);
-      this.#add('write destination', object, { verb: 'create-destination', key, destination: wanted });
+      this.#add('write destination', { verb: 'create-destination', key, destination: wanted }, service, id);
     } else if (!sameDestination(wanted, before)) {
-      const object = destinationObject(service, id);
-      this.#add('write destination', object, { verb: 'update-destination', key, destination: wanted });
+      this.#add('write destination', { verb: 'update-destination', key, destination: wanted }, service, id);
     }
   }
 
   /** UDP and SCTP are deleted at once: a UDP flow with weight 0 would stay where it is for ever (behaviour.md 2.8, 2.9). */
   #drain(service: ServiceId, node: ServiceNode, id: string, destination: Destination): void {
     const { key } = node.service;
-    const object = destinationObject(service, id);
+    const phase = this.#keepsServing(service, node) ? 'drain dead destination' : 'drain destination';
     if (key.protocol !== 'tcp') {
-      this.#add('drain destination', object, { verb: 'remove-destination', key, destination });
+      this.#add(phase, { verb: 'remove-destination', key, destination }, service, id);
     } else if (destination.weight !== 0) {
       const drained = { ...destination, weight: 0 };
-      this.#add('drain destination', object, { verb: 'update-destination', key, destination: drained });
+      this.#add(phase, { verb: 'update-destination', key, destination: drained }, service, id);
     }
   }
 
+  /** Some destination takes connections, and goes on to. */
+  #keepsServing(service: ServiceId, node: ServiceNode): boolean {
+    if (this.#lastServing?.service === service) return this.#lastServing.keeps;
+    const known = this.#applied.services.get(service)?.destinations;
+    const keeps = some(node.destinations, ([id, { weight }]) => weight > 0 && (known?.get(id)?.weight ?? 0) > 0);
+    this.#lastServing = { service, keeps };
+    return keeps;
+  }
+
   #isClosed(node: ServiceNode | undefined): boolean {
-    return node !== undefined && this.#options.closed?.has(serviceFamily(node.service.key)) === true;
+    const { closed } = this.#options;
+    if (closed === undefined || closed.size === 0) return false;
+    return node !== undefined && closed.has(serviceFamily(node.service.key));
   }
 
   #isClosedSet(set: SetName): boolean {
+    const { closed } = this.#options;
+    if (closed === undefined || closed.size === 0) return false;
     const family = setIdOf(set)?.family;
-    return family !== undefined && this.#options.closed?.has(family) === true;
+    return family !== undefined && closed.has(family);
   }
 
   #mayRemove({ service }: ServiceNode): boolean {
@@ -244,7 +267,17 @@ class Round {
     );
   }
 
-  #add(phase: Phase, object: ObjectId, operation: Operation): void {
-    if (!this.#withheld.isHeld(object)) this.#byPhase.get(phase)?.push({ operation, object });
+  #add(phase: Phase, operation: Operation, service?: ServiceId, destination?: DestinationId): void {
+    const change = new PlannedChange(operation, service, destination);
+    if (this.#holds && this.#withheld.isHeld(change.object)) return;
+    const rank = phaseRank(phase);
+    const changes = this.#changes[rank];
+    if (changes === undefined) this.#changes[rank] = [change];
+    else changes.push(change);
   }
+}
+
+function some<T>(members: Iterable<T>, test: (member: T) => boolean): boolean {
+  for (const member of members) if (test(member)) return true;
+  return false;
 }

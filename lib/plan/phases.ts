@@ -3,8 +3,19 @@
  * list to another is then never missing in between, and a failure half-way leaves more rather than less. The one removal that goes
  * first takes an exemption from SNAT away, because the destinations that follow may need the SNAT.
  */
-import type { SetEntry } from '../types.ts';
-import { hasTuple, localTwins, type SetId, serviceOfTuple, setIdOf, setName, tupleSetIds } from './sets.ts';
+import { familyOf } from '../address.ts';
+import type { AddressServiceKey, SetEntry } from '../types.ts';
+import {
+  hasTuple,
+  localTwins,
+  nodePortSets,
+  type SetId,
+  serviceOfTuple,
+  setIdOf,
+  setName,
+  tupleEntry,
+  tupleSetIds,
+} from './sets.ts';
 import type { KernelState, SetName } from './state.ts';
 import { vipKinds } from './vip-binding.ts';
 
@@ -12,6 +23,8 @@ export const phaseOrder = [
   // A service that becomes policy Cluster: its exemption ends before remote destinations come. (Between KUBE-EXTERNAL-IP-LOCAL and
   // KUBE-EXTERNAL-IP it is the second entry that asks for SNAT: to have both is to have SNAT, so that one is added like any tuple.)
   'remove exemption',
+  // Dead endpoints of a service that has others to serve: packets go nowhere for as long as they stay.
+  'drain dead destination',
   // Adding a frontend. Empty virtual services refuse; nobody is let through yet.
   'write virtual service',
   'add source range',
@@ -20,7 +33,7 @@ export const phaseOrder = [
   'add new exemption',
   'add tuple',
   'write destination',
-  // Within a service, new destinations before old ones drain.
+  // Within a service that would have none left, new destinations before old ones drain.
   'drain destination',
   // A service that becomes policy Local: it is exempt once no remote destination takes new connections.
   'add exemption',
@@ -40,6 +53,14 @@ export const phaseOrder = [
 ] as const;
 
 export type Phase = (typeof phaseOrder)[number];
+
+export const phaseCount: number = phaseOrder.length;
+const ranks: ReadonlyMap<Phase, number> = new Map(phaseOrder.map((phase, rank) => [phase, rank]));
+
+/** Its place in the order. */
+export function phaseRank(phase: Phase): number {
+  return ranks.get(phase) ?? 0;
+}
 
 export function additionPhase(set: SetName, entry: SetEntry, applied: KernelState): Phase {
   const known = setIdOf(set);
@@ -87,6 +108,24 @@ export function removalPhase(set: SetName, entry: SetEntry, desired: KernelState
       return isTupleSet(known.id) && isBoundTuple(entry, desired) ? 'remove tuple of bound address' : 'remove tuple';
     }
   }
+}
+
+/** Something that exempts traffic to the virtual service from SNAT is there, and is to go. */
+export function endsExemption(key: AddressServiceKey, desired: KernelState, applied: KernelState): boolean {
+  return exemptionsOf(key).some(
+    ([set, entry]) => applied.sets.get(set)?.has(entry) === true && desired.sets.get(set)?.has(entry) !== true,
+  );
+}
+
+/** The sets that may exempt traffic to the virtual service from SNAT, with its entry in each. */
+export function exemptionsOf({ address, protocol, port }: AddressServiceKey): [SetName, SetEntry][] {
+  const family = familyOf(address);
+  const tuple = tupleEntry(address, protocol, port);
+  return [
+    [setName('EXTERNAL-IP-LOCAL', family), tuple],
+    [setName('LOAD-BALANCER-LOCAL', family), tuple],
+    [setName(nodePortSets(protocol).local, family), protocol === 'sctp' ? tuple : String(port)],
+  ];
 }
 
 export function isTupleSet(id: SetId): boolean {

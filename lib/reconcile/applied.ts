@@ -1,12 +1,13 @@
 /** What we last wrote, or found and adopted: updated from each kernel answer, one operation at a time, and from reads. */
 
 import type { Operation } from '../operations.ts';
-import { objectOf } from '../plan/object-id.ts';
+import type { Change } from '../plan/change.ts';
+import { isAddressKey, objectOf } from '../plan/object-id.ts';
 import { sameService } from '../plan/same.ts';
 import type { DestinationId, KernelState, ServiceId, ServiceNode, SetName } from '../plan/state.ts';
 import { destinationId, serviceId } from '../plan/state.ts';
 import { isVipRoute } from '../plan/vip-binding.ts';
-import type { Destination, IpAddress, SetEntry } from '../types.ts';
+import type { AddressServiceKey, Destination, IpAddress, SetEntry, VirtualService } from '../types.ts';
 
 interface AppliedNode extends ServiceNode {
   readonly destinations: Map<DestinationId, Destination>;
@@ -74,32 +75,34 @@ export class AppliedState implements KernelState {
     if (!('fwmark' in key)) this.#attempted.set(serviceId(key), { ...service, key });
   }
 
-  /** Takes in an operation that the kernel carried out. */
-  learn(operation: Operation): void {
+  /** Takes in a write that the kernel carried out. */
+  learn({ operation, service, destination }: Pick<Change, 'operation' | 'service' | 'destination'>): void {
     switch (operation.verb) {
       case 'create-service':
       case 'update-service':
-      case 'ensure-service': {
-        const { service } = operation;
-        const { key } = service;
-        if ('fwmark' in key) return;
-        const id = serviceId(key);
-        const destinations = this.#services.get(id)?.destinations ?? new Map<DestinationId, Destination>();
-        this.#services.set(id, { service: { ...service, key }, destinations });
-        this.#attempted.delete(id);
+      case 'ensure-service':
+        if (isByAddress(operation.service))
+          this.#putService(service ?? serviceId(operation.service.key), operation.service);
         return;
-      }
       case 'remove-service':
-        if (!('fwmark' in operation.key)) this.forgetService(serviceId(operation.key));
+        if (isAddressKey(operation.key)) this.forgetService(service ?? serviceId(operation.key));
         return;
       case 'create-destination':
       case 'update-destination':
       case 'ensure-destination':
-        if (!('fwmark' in operation.key)) this.#putDestination(serviceId(operation.key), operation.destination);
+        if (!isAddressKey(operation.key)) return;
+        this.#putDestination(
+          service ?? serviceId(operation.key),
+          destination ?? destinationId(operation.destination),
+          operation.destination,
+        );
         return;
       case 'remove-destination':
-        if ('fwmark' in operation.key) return;
-        this.forgetDestination(serviceId(operation.key), destinationId(operation.destination));
+        if (!isAddressKey(operation.key)) return;
+        this.forgetDestination(
+          service ?? serviceId(operation.key),
+          destination ?? destinationId(operation.destination),
+        );
         return;
       case 'add-entry':
         this.#set(operation.set.name).add(operation.entry);
@@ -138,7 +141,7 @@ export class AppliedState implements KernelState {
   putService(id: ServiceId, node: ServiceNode): void {
     this.forgetService(id);
     this.#services.set(id, { service: node.service, destinations: new Map() });
-    for (const destination of node.destinations.values()) this.#putDestination(id, destination);
+    for (const [name, destination] of node.destinations) this.#putDestination(id, name, destination);
   }
 
   forgetService(id: ServiceId): void {
@@ -183,14 +186,20 @@ export class AppliedState implements KernelState {
     return set;
   }
 
-  #putDestination(id: ServiceId, destination: Destination): void {
+  #putService(id: ServiceId, service: VirtualService<AddressServiceKey>): void {
+    const destinations = this.#services.get(id)?.destinations ?? new Map<DestinationId, Destination>();
+    this.#services.set(id, { service, destinations });
+    if (this.#attempted.size > 0) this.#attempted.delete(id);
+  }
+
+  #putDestination(id: ServiceId, name: DestinationId, destination: Destination): void {
     const destinations = this.#services.get(id)?.destinations;
     if (destinations === undefined) return;
-    const name = destinationId(destination);
-    if (!destinations.has(name)) this.#destinations += 1;
+    const before = destinations.size;
     destinations.set(name, destination);
+    this.#destinations += destinations.size - before;
     if (destination.weight !== 0) {
-      this.#unmark(id, name);
+      if (this.#weightless.size > 0) this.#unmark(id, name);
       return;
     }
     const marked = this.#weightless.get(id) ?? new Set<DestinationId>();
@@ -202,4 +211,8 @@ export class AppliedState implements KernelState {
     marked?.delete(destination);
     if (marked?.size === 0) this.#weightless.delete(id);
   }
+}
+
+function isByAddress(service: VirtualService): service is VirtualService<AddressServiceKey> {
+  return isAddressKey(service.key);
 }

@@ -4,7 +4,7 @@
  * new deadline.
  */
 import { type KernelSession, readAll } from '../kernel/session.ts';
-import type { Change } from '../plan/difference.ts';
+import type { Change } from '../plan/change.ts';
 import { destinationObject } from '../plan/object-id.ts';
 import { type DestinationId, destinationId, type KernelState, type ServiceId } from '../plan/state.ts';
 import type { AppliedState } from './applied.ts';

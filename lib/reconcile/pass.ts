@@ -6,11 +6,11 @@ import { type DirtyObjects, noDirtyObjects, touchedServices } from '../plan/dirt
 import type { ObjectId } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
 import { setSpecs } from '../plan/sets.ts';
-import type { KernelState, ServiceId, SetName } from '../plan/state.ts';
+import type { ServiceId, SetName } from '../plan/state.ts';
 import type { IpFamily, SetRef } from '../types.ts';
 import type { AppliedState } from './applied.ts';
 import type { ForeignServices } from './foreign.ts';
-import { isClean, markWithDependents, mergeDirty, type ObjectScope, scopeOfKey } from './object-scope.ts';
+import { markWithDependents, mergeDirty, type ObjectScope, scopeOfKey } from './object-scope.ts';
 import { readBack, vipLink } from './observed.ts';
 import type { ReconcileEvent } from './protocol.ts';
 import type { RetryQueue } from './retry-queue.ts';
@@ -123,7 +123,7 @@ export class DataPlane {
     );
     request.events.push(...events);
     for (const id of adopted) this.#widenByService(scope, id);
-    const changes = difference(planner.desired, applied, scope, {
+    const all = difference(planner.desired, applied, scope, {
       mayRemove,
       setRef: (name) => this.#setRef(name),
       link: vipLink,
@@ -132,7 +132,9 @@ export class DataPlane {
       hold: retries.held(nowMs),
       closed,
       unruled,
-    }).filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));
+    });
+    const changes =
+      broken.size === 0 ? all : all.filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));
     tally.planMicros += request.nowMicros() - startMicros;
     const outcome = writer.write(changes, { nowMs, tally, suspected });
     for (const object of outcome.refused) refused.add(object);
@@ -177,47 +179,5 @@ export class DataPlane {
     const ref = this.#refs.get(name);
     if (ref === undefined) throw new RangeError(`${name} is not a set of ours`);
     return ref;
-  }
-}
-
-/** Collects what is to be compared at the next pass. */
-export class DirtyQueue {
-  readonly #planner: Planner;
-  readonly #applied: KernelState;
-  #all = false;
-  #dirty = noDirtyObjects();
-
-  constructor(planner: Planner, applied: KernelState) {
-    this.#planner = planner;
-    this.#applied = applied;
-  }
-
-  get isEmpty(): boolean {
-    return !this.#all && isClean(this.#dirty);
-  }
-
-  add(more: DirtyObjects | 'all'): void {
-    if (more === 'all') this.#all = true;
-    else if (!this.#all) mergeDirty(this.#dirty, more);
-  }
-
-  /** An object that could not be written, and what waited for it. */
-  addWithDependents(scope: ObjectScope): void {
-    markWithDependents(this.#dirty, scope, this.#planner, this.#applied);
-  }
-
-  /** Wanted virtual services that waited for something, with all that waited with them. */
-  addReleased(services: readonly ServiceId[]): void {
-    for (const id of services) {
-      const key = this.#planner.desired.services.get(id)?.service.key;
-      if (key !== undefined) this.addWithDependents(scopeOfKey(key));
-    }
-  }
-
-  take(): DirtyObjects | 'all' {
-    const taken = this.#all ? 'all' : this.#dirty;
-    this.#all = false;
-    this.#dirty = noDirtyObjects();
-    return taken;
   }
 }

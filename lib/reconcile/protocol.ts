@@ -117,6 +117,8 @@ export interface ReconcileReply {
   readonly events: readonly ReconcileEvent[];
   /** Call `tick` after this long at the latest; absent = nothing is waiting. */
   readonly wakeInMs?: number;
+  /** Objects whose turn to be written has not come yet: the tick asked for (`wakeInMs` 0) goes on with them. Absent = none. */
+  readonly unwritten?: number;
   /** Highest `seq` of a record taken in. */
   readonly revision: number;
   /** Answer to `plan`. */

@@ -14,13 +14,14 @@ import type { IpFamily } from '../types.ts';
 import { AddressFollower } from './address-follower.ts';
 import { AppliedState } from './applied.ts';
 import { ConntrackLane } from './conntrack-lane.ts';
+import { DirtyQueue } from './dirty-queue.ts';
 import { Drains } from './drains.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
 import { emptyObserved, type Observed, readKernel, vipLink } from './observed.ts';
 import { OwnershipPolicy } from './ownership-policy.ts';
-import { DataPlane, DirtyQueue, kernelObject } from './pass.ts';
+import { DataPlane, kernelObject } from './pass.ts';
 import { planResult } from './plan-result.ts';
 import type {
   PlanResult,
@@ -82,6 +83,8 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #complete = false;
   /** The first complete pass waits for the rules. */
   #completing = false;
+  /** It has begun to write; it may take several turns. */
+  #begun = false;
 
   constructor(init: ReconcileInit, effects: ReconcileEffects) {
     this.#init = init;
@@ -232,25 +235,32 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return this.#report('incremental', tally);
   }
 
-  /** Adopt, then differ: the first pass in which everything is known. */
+  /** Adopt, then differ: the first pass in which everything is known. With very much to write it takes several calls. */
   async #first(running: Running, nowMs: number): Promise<SyncReport | undefined> {
     if (this.#completing) return undefined;
     const tally = new Tally();
-    if (this.#rules.isStale || this.#rules.unproven.size > 0) {
-      this.#completing = true;
-      await this.#mendRules(running, nowMs, tally);
-      this.#completing = false;
-      if (this.#inSnapshot || this.#closing.signal.aborted) return undefined;
+    if (!this.#begun) {
+      if (!(await this.#mendRulesFirst(running, nowMs, tally))) return undefined;
+      this.#events.push(...this.#warnings.update('node', this.#ruleInputs.warnings()));
+      if (nowMs - running.readMs > freshMs && !this.#read(running, nowMs, tally)) return this.#report('full', tally);
+      this.#begun = true;
+      this.#dirty.add('all');
+      // Endpoints and virtual services may have gone while nobody looked.
+      this.#conntrack.note(this.#applied.services.keys());
     }
-    this.#events.push(...this.#warnings.update('node', this.#ruleInputs.warnings()));
-    if (nowMs - running.readMs > freshMs && !this.#read(running, nowMs, tally)) return this.#report('full', tally);
-    this.#complete = true;
-    this.#dirty.add('all');
-    // Endpoints and virtual services may have gone while nobody looked.
-    this.#conntrack.note(this.#applied.services.keys());
-    const report = this.#pass('full', running, nowMs, tally);
-    this.#events.push(...this.#foreign.report());
+    this.#complete = !this.#dirty.isAdding;
+    const report = this.#pass(this.#complete ? 'full' : 'incremental', running, nowMs, tally);
+    if (this.#complete) this.#events.push(...this.#foreign.report());
     return report;
+  }
+
+  /** False: nothing can be written now. */
+  async #mendRulesFirst(running: Running, nowMs: number, tally: Tally): Promise<boolean> {
+    if (!this.#rules.isStale && this.#rules.unproven.size === 0) return true;
+    this.#completing = true;
+    await this.#mendRules(running, nowMs, tally);
+    this.#completing = false;
+    return !this.#inSnapshot && !this.#closing.signal.aborted;
   }
 
   /** Reads the kernel, compares everything, mends; the rules and the sysctls, too. */
@@ -354,10 +364,11 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #write(running: Running, nowMs: number, tally: Tally): void {
-    const options = { mayRemove: this.#allSynced, closed: this.#rules.unproven, nowMs };
     let released: readonly DirtyObjects[];
     do {
-      const scope = this.#dirty.take();
+      const { scope, additionsOnly } = this.#dirty.take();
+      const mayRemove = this.#allSynced && !additionsOnly;
+      const options = { mayRemove, closed: this.#rules.unproven, nowMs };
       this.#drains.prepare(scope, options);
       const left = running.plane.run({
         scope,
@@ -468,8 +479,13 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       events,
       ...(drains.length === 0 ? {} : { drains }),
       ...(wakeInMs === undefined ? {} : { wakeInMs }),
+      ...(this.#unwritten === 0 ? {} : { unwritten: this.#unwritten }),
       revision: this.#revision,
     };
+  }
+
+  get #unwritten(): number {
+    return this.#begun && !this.#inSnapshot ? this.#dirty.size : 0;
   }
 
   /** When something is to be compared or tried again; not before a kernel that could not be read is to be read again. */

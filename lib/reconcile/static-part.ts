@@ -4,7 +4,7 @@ import { NetlinkError, type NetlinkErrorDetails, ProxierError } from '../errors.
 import { Batch } from '../kernel/batch.ts';
 import type { KernelSession } from '../kernel/session.ts';
 import type { Operation } from '../operations.ts';
-import type { Change } from '../plan/difference.ts';
+import type { Change } from '../plan/change.ts';
 import { objectOf } from '../plan/object-id.ts';
 import { setSpecs } from '../plan/sets.ts';
 import type { SetName } from '../plan/state.ts';

@@ -1,6 +1,6 @@
 /** Counts of one pass, on the way to its report. */
 import type { BatchResult } from '../kernel/session.ts';
-import type { Operation } from '../operations.ts';
+import type { Verb } from '../operations.ts';
 import type { SyncFailure, SyncReport, UdpCleaning } from './protocol.ts';
 
 export class Tally {
@@ -13,17 +13,32 @@ export class Tally {
   #operations = 0;
   #roundTrips = 0;
   #kernelMicros = 0;
-  readonly #byVerb = new Map<string, number>();
+  readonly #byVerb = new Map<Verb, number>();
+  #verb: Verb | undefined;
+  #row = 0;
 
-  tried(operations: readonly Operation[], result: BatchResult): void {
-    for (const { verb } of operations) this.#byVerb.set(verb, (this.#byVerb.get(verb) ?? 0) + 1);
-    this.#operations += operations.length;
+  /** An operation that is about to be tried. */
+  count(verb: Verb): void {
+    this.#operations += 1;
+    // They come in rows of the same.
+    if (verb !== this.#verb) this.#endRow(verb);
+    this.#row += 1;
+  }
+
+  tried(result: BatchResult): void {
     this.#roundTrips += result.roundTrips;
     this.#kernelMicros += result.kernelMicros;
     for (const { outcome } of result.failures) if (outcome === 'unknown') this.unknown += 1;
   }
 
+  #endRow(next?: Verb): void {
+    if (this.#verb !== undefined) this.#byVerb.set(this.#verb, (this.#byVerb.get(this.#verb) ?? 0) + this.#row);
+    this.#verb = next;
+    this.#row = 0;
+  }
+
   report(rest: Pick<SyncReport, StandingKey>): SyncReport {
+    this.#endRow();
     return {
       ...rest,
       operations: this.#operations,

@@ -2,14 +2,14 @@
 import { type ErrorRecord, InvalidArgumentError, NetlinkError, toErrorRecord } from '../errors.ts';
 import { Batch, operationText } from '../kernel/batch.ts';
 import type { KernelSession, OperationFailure } from '../kernel/session.ts';
-import type { Operation, Verb } from '../operations.ts';
-import type { Change } from '../plan/difference.ts';
+import type { Operation } from '../operations.ts';
+import type { Change } from '../plan/change.ts';
 import type { ObjectId } from '../plan/object-id.ts';
-import { guardSetIds, localTwins, setIdOf, tupleSetIds } from '../plan/sets.ts';
 import type { AppliedState } from './applied.ts';
 import { type ObjectScope, scopeOf } from './object-scope.ts';
 import type { RetryQueue } from './retry-queue.ts';
 import type { Tally } from './tally.ts';
+import { binds, drains, stageEnds } from './write-stages.ts';
 
 /** Operations of one batch at most: then the answers are taken in. */
 const chunkSize = 1000;
@@ -55,6 +55,8 @@ export class Writer {
   readonly #applied: AppliedState;
   readonly #retries: RetryQueue;
   readonly #options: WriterOptions;
+  /** One for all, since fresh memory for each of very many operations would cost more than to encode them. */
+  readonly #batch = new Batch();
 
   constructor(session: KernelSession, applied: AppliedState, retries: RetryQueue, options: WriterOptions) {
     this.#session = session;
@@ -69,7 +71,7 @@ export class Writer {
     let written = 0;
     for (const end of stageEnds(changes)) {
       for (; written < end; written = Math.min(end, written + chunkSize)) {
-        this.#run(changes.slice(written, Math.min(end, written + chunkSize)), options, progress);
+        this.#run(changes, written, Math.min(end, written + chunkSize), options, progress);
       }
       if (progress.shaken) break;
     }
@@ -78,33 +80,46 @@ export class Writer {
     return { complete, suspects, refused, unknownSchedulers };
   }
 
-  #run(changes: readonly Change[], options: WriteOptions, progress: Progress): void {
-    const sent: Change[] = [];
-    const batch = new Batch(changes.length);
-    for (const change of changes) {
+  /** Those from `from` to `end`. */
+  #run(changes: readonly Change[], from: number, end: number, options: WriteOptions, progress: Progress): void {
+    const batch = this.#batch.clear();
+    const { tally } = options;
+    /** Positions of those that could not be encoded, in order. */
+    let bad: number[] | undefined;
+    let bound = false;
+    for (let at = from; at < end; at += 1) {
+      const change = changes[at];
+      if (change === undefined) continue;
       const error = push(batch, change);
-      if (error === undefined) sent.push(change);
-      else this.#refuse(change, operationText(change.operation), error, options, progress);
+      if (error !== undefined) {
+        bad = [...(bad ?? []), at];
+        this.#refuse(change, operationText(change.operation), error, options, progress);
+        continue;
+      }
+      const { verb } = change.operation;
+      tally.count(verb);
+      bound ||= binds(verb);
     }
-    if (sent.length === 0) return;
+    if (batch.size === 0) return;
     const result = this.#session.run(batch);
-    options.tally.tried(
-      sent.map(({ operation }) => operation),
-      result,
-    );
-    const failures = new Map(result.failures.map((failure) => [failure.index, failure]));
-    sent.forEach((change, index) => {
-      const failure = failures.get(index);
-      if (failure === undefined) {
-        this.#applied.learn(change.operation);
-        this.#retries.cleared(change.object);
+    tally.tried(result);
+    const { failures } = result;
+    let index = -1;
+    let failed = 0;
+    for (let at = from; at < end; at += 1) {
+      const change = changes[at];
+      if (change === undefined || bad?.includes(at)) continue;
+      index += 1;
+      const failure = failures[failed];
+      if (failure === undefined || failure.index !== index) {
+        this.#applied.learn(change);
+        if (this.#retries.size > 0) this.#retries.cleared(change.object);
       } else {
+        failed += 1;
         this.#wentWrong(change, failure, options, progress);
       }
-    });
-    if (sent.some(({ operation: { verb } }) => bindVerbs.has(verb) || unbindVerbs.has(verb))) {
-      this.#options.bound();
     }
+    if (bound) this.#options.bound();
   }
 
   #wentWrong(change: Change, failure: OperationFailure, options: WriteOptions, progress: Progress): void {
@@ -134,82 +149,6 @@ export class Writer {
     if (!operation.verb.endsWith('-destination') || drains(operation)) progress.shaken = true;
     options.tally.failures.push(this.#retries.failed(object, scopeOf(operation), text, error, options.nowMs));
   }
-}
-
-/**
- * Where to stop and look at the answers, as end positions: after the virtual services (one may turn out to be somebody else's, whom our source
- * ranges must not restrict), after their source ranges, before anything is exempt from SNAT (what needed it has drained by then), between the
- * tuples that come and those that go (they may be of the same virtual service), before addresses are bound (they must be protected by then),
- * before what is bound in the other way is unbound (it may be the same VIPs), before the entries that tell whose a virtual service is are
- * removed, before source ranges are (no firewall entry refers to them by then).
- */
-function stageEnds(changes: readonly Change[]): number[] {
-  const guarded = changes.findIndex(({ operation }) => operation.verb === 'add-entry' && guards(operation.set.name));
-  const opens = changes.findIndex(
-    ({ operation }) =>
-      operation.verb.endsWith('-destination') || (operation.verb === 'add-entry' && !guards(operation.set.name)),
-  );
-  const binds = changes.findIndex(({ operation }) => bindVerbs.has(operation.verb));
-  const ended = changes.findLastIndex(
-    ({ operation }) => operation.verb === 'remove-service' || unbindVerbs.has(operation.verb),
-  );
-  const drained = changes.findLastIndex(({ operation }) => drains(operation));
-  const exempts = drained >= 0 && changes.slice(drained + 1).some(({ operation }) => endsSnat(operation));
-  const tupled = changes.findLastIndex(
-    ({ operation }) => operation.verb === 'add-entry' && isTuple(operation.set.name),
-  );
-  const untuples = changes
-    .slice(tupled + 1)
-    .some(({ operation }) => operation.verb === 'remove-entry' && isTuple(operation.set.name));
-  const unlisted = changes.findIndex(
-    ({ operation }) => operation.verb === 'remove-entry' && isRange(operation.set.name),
-  );
-  const moved: Verb = changes[binds]?.operation.verb === 'add-address' ? 'remove-local-route' : 'remove-address';
-  const moves = binds < 0 ? -1 : changes.findIndex(({ operation }) => operation.verb === moved);
-  const ends = [
-    guarded,
-    opens,
-    exempts ? drained + 1 : 0,
-    untuples ? tupled + 1 : 0,
-    binds,
-    moves,
-    ended + 1,
-    unlisted,
-    changes.length,
-  ].filter((end) => end > 0);
-  return [...new Set(ends)].sort((a, b) => a - b);
-}
-
-const bindVerbs: ReadonlySet<Verb> = new Set<Verb>(['add-address', 'add-local-route']);
-const unbindVerbs: ReadonlySet<Verb> = new Set<Verb>(['remove-address', 'remove-local-route']);
-
-function guards(set: string): boolean {
-  const id = setIdOf(set)?.id;
-  return id !== undefined && guardSetIds.includes(id);
-}
-
-function isRange(set: string): boolean {
-  return guards(set) && setIdOf(set)?.id !== 'LOAD-BALANCER-FW';
-}
-
-function isTuple(set: string): boolean {
-  const id = setIdOf(set)?.id;
-  return id !== undefined && tupleSetIds.includes(id);
-}
-
-/** What it speaks of keeps its clients' addresses from then on. */
-function endsSnat(operation: Operation): boolean {
-  if (operation.verb !== 'add-entry' && operation.verb !== 'remove-entry') return false;
-  const id = setIdOf(operation.set.name)?.id;
-  if (id === undefined) return false;
-  if (operation.verb === 'remove-entry') return id === 'EXTERNAL-IP';
-  return id === 'EXTERNAL-IP-LOCAL' || localTwins.has(id);
-}
-
-/** A destination that is to get no new connections. */
-function drains(operation: Operation): boolean {
-  if (operation.verb === 'remove-destination') return true;
-  return operation.verb === 'update-destination' && operation.destination.weight === 0;
 }
 
 /** ENOENT of a virtual service is about its scheduler: one that is not there itself is ESRCH (ip_vs_genl_set_cmd). */

@@ -43,6 +43,32 @@ test('removing a VIP: unbind, service, KUBE-IPVS-IPS, entries; the destinations 
   ]);
 });
 
+test('the order of a round: dead endpoints go first where others serve, then new ones come, then what has no other is drained', () => {
+  const before = stateOf(
+    service({}, 'ns1/dead'),
+    slice([e1, e2], { service: 'ns1/dead', key: 'ns1/dead-1' }),
+    service({ clusterIPs: [ip('10.96.0.11')] }, 'ns1/moved'),
+    slice([e1], { service: 'ns1/moved' }),
+  );
+  const after = stateOf(
+    service({ clusterIPs: [ip('10.96.0.11')] }, 'ns1/moved'),
+    slice([e2], { service: 'ns1/moved' }),
+    service({ clusterIPs: [ip('10.96.0.12')] }, 'ns1/new'),
+    service({}, 'ns1/dead'),
+    slice([e2], { service: 'ns1/dead', key: 'ns1/dead-1' }),
+  );
+  assert.deepEqual(verbs(after, before), [
+    `update-destination ${vip} 10.244.1.5:8080`,
+    'create-service tcp 10.96.0.12:80',
+    'add-entry KUBE-CLUSTER-IP 10.96.0.12,tcp:80',
+    'create-destination tcp 10.96.0.11:80 10.244.2.7:8080',
+    'update-destination tcp 10.96.0.11:80 10.244.1.5:8080',
+    'add-entry KUBE-IPVS-IPS 10.96.0.12',
+    'add-address 10.96.0.12',
+    'remove-entry KUBE-LOOP-BACK 10.244.1.5,tcp:8080,10.244.1.5',
+  ]);
+});
+
 test('T60: a port that changes on a VIP that stays: the new one first, then the tuple of the old one, then its service', () => {
   assert.deepEqual(verbs(stateOf(service({ ports: [servicePort('p80', 81)] })), stateOf(service())), [
     'create-service tcp 10.96.0.10:81',

@@ -147,16 +147,16 @@ describe('restart', () => {
     assert.deepEqual(kinds(world.events), []);
   });
 
-  test('while it was away things changed: only the difference is written, additions first', async () => {
+  test('while it was away things changed: only the difference is written, dead endpoints first, then additions', async () => {
     const world = await served();
     world.die();
     await world.start();
     await world.say(web, webSlice('10.244.1.5', '10.244.3.3'));
     assert.deepEqual(world.kernel.log, [
-      'ipvsadm -a -t 10.96.0.10:80 -r 10.244.3.3:8080 -m -w 1',
-      'ipvsadm -a -t 192.168.1.10:30080 -r 10.244.3.3:8080 -m -w 1',
       'ipvsadm -e -t 10.96.0.10:80 -r 10.244.2.7:8080 -m -w 0',
       'ipvsadm -e -t 192.168.1.10:30080 -r 10.244.2.7:8080 -m -w 0',
+      'ipvsadm -a -t 10.96.0.10:80 -r 10.244.3.3:8080 -m -w 1',
+      'ipvsadm -a -t 192.168.1.10:30080 -r 10.244.3.3:8080 -m -w 1',
       'ip addr del 10.96.0.11/32 dev kube-ipvs0',
       'ipvsadm -D -u 10.96.0.11:53',
       'ipset del KUBE-IPVS-IPS 10.96.0.11',

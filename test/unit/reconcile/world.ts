@@ -1,6 +1,7 @@
 /** A reconciler on the fake kernel under a virtual clock: nothing here waits for real time. */
 import { parseAddress } from '../../../lib/address.ts';
 import type { KernelSession } from '../../../lib/kernel/session.ts';
+import { sumReports } from '../../../lib/proxier/reports.ts';
 import type {
   ReconcileEvent,
   ReconcileInit,
@@ -206,9 +207,15 @@ export class World {
     this.wakeAtMs = undefined;
   }
 
+  /** Goes on until everything has had its turn. */
   async #report(request: ReconcileRequest): Promise<SyncReport> {
-    const { report } = await this.send(request);
+    let reply = await this.send(request);
+    let { report } = reply;
     if (report === undefined) throw new Error(`${request.kind} was answered without a report`);
+    while (reply.unwritten !== undefined && reply.wakeInMs === 0) {
+      reply = await this.send({ kind: 'tick', nowMs: this.nowMs });
+      if (reply.report !== undefined) report = sumReports(report, reply.report);
+    }
     return report;
   }
 }
