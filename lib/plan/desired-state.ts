@@ -220,7 +220,7 @@ export class DesiredState implements WantedState, LivePortListener {
       this.#dirty.services.add(wanted.id);
       this.#lastDrainTimeouts.delete(wanted.id);
     }
-    for (const { set, entry } of port.entries) {
+    for (const { set, entry } of port.fixedEntries) {
       if (this.sets.get(set)?.acquire(entry, id)) addDirtyEntry(this.#dirty, set, entry);
     }
     for (const entry of port.loopBack) this.#settleLoopBack(id, family, entry, true);
@@ -243,7 +243,7 @@ export class DesiredState implements WantedState, LivePortListener {
     for (const party of parties) {
       const wanted = this.#portOf(party);
       const gone = party === id ? prior : undefined;
-      this.#settleEntries(party, gone?.entries ?? [], wanted?.entries ?? []);
+      this.#settleEntries(party, gone?.fixedEntries ?? [], wanted?.fixedEntries ?? []);
       this.#settleAddresses(party, gone, wanted);
     }
     for (const entry of next?.loopBack ?? []) this.#settleLoopBack(id, next?.family, entry, true);

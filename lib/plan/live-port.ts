@@ -9,7 +9,7 @@ import type { NodePlace } from '../model/topology.ts';
 import type { DestinationKey, ForwardMethod, IpAddress, IpFamily, Protocol, SetEntry } from '../types.ts';
 import type { DestinationList } from './destination-list.ts';
 import { addHash, hashText, nameHash, subtractHash } from './hash.ts';
-import { tupleEntry } from './sets.ts';
+import { setName, tupleEntry } from './sets.ts';
 import type { DestinationId, ServiceId } from './state.ts';
 import type { ServicePortId, WantedEntry, WantedPort, WantedService } from './wanted.ts';
 
@@ -67,7 +67,8 @@ export class LivePort implements WantedPort {
   serving: Set<DestinationId> | undefined;
   loopBack: ReadonlySet<SetEntry> = none;
   virtualServices: readonly WantedService[] = nothing;
-  entries: readonly WantedEntry[] = nothing;
+  /** Those that do not come and go with endpoints. */
+  fixedEntries: readonly WantedEntry[] = nothing;
   addresses: readonly IpAddress[] = nothing;
   outFilters: readonly ServiceId[] = nothing;
   warnings: readonly string[] = nothing;
@@ -90,10 +91,16 @@ export class LivePort implements WantedPort {
     this.drainTimeoutMs = drainTimeoutMs;
   }
 
+  get entries(): readonly WantedEntry[] {
+    if (this.loopBack.size === 0) return this.fixedEntries;
+    const set = setName('LOOP-BACK', this.family);
+    return [...this.fixedEntries, ...Array.from(this.loopBack, (entry) => ({ set, entry }))];
+  }
+
   /** Once, with frontends that were made for this port and of these lists. */
   fill(content: PortContent, lists: PortLists): void {
     this.virtualServices = content.virtualServices;
-    this.entries = content.entries;
+    this.fixedEntries = content.entries;
     this.addresses = content.addresses;
     this.outFilters = content.outFilters;
     this.warnings = content.warnings;
@@ -181,7 +188,7 @@ export class LivePort implements WantedPort {
         nameHash(id, nameHash(kind, nameHash(scheduler, flags * 2 ** 26 + timeoutSeconds * 4 + list))),
       );
     }
-    for (const { set, entry } of this.entries) sum = addHash(sum, nameHash(entry, hashText(set)));
+    for (const { set, entry } of this.fixedEntries) sum = addHash(sum, nameHash(entry, hashText(set)));
     for (const address of this.addresses) sum = addHash(sum, nameHash(address, 1));
     for (const service of this.outFilters) sum = addHash(sum, nameHash(service, 2));
     for (const warning of this.warnings) sum = addHash(sum, nameHash(warning, 3));

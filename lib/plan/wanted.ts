@@ -55,9 +55,9 @@ export interface WantedPort {
   /** UDP: what tracked connections may lead to: every endpoint that serves, chosen or not (behaviour.md 2.8). */
   readonly serving: ReadonlySet<DestinationId> | undefined;
   readonly virtualServices: readonly WantedService[];
-  /** Tuples, source ranges, node port entries. KUBE-IPVS-IPS follows from `addresses`, KUBE-LOOP-BACK is `loopBack`. */
+  /** Tuples, source ranges, node port entries, KUBE-LOOP-BACK. KUBE-IPVS-IPS follows from `addresses`. Put together when it is asked for. */
   readonly entries: readonly WantedEntry[];
-  /** Entries of KUBE-LOOP-BACK: one for each endpoint of this node in any condition, for connections outlive readiness (behaviour.md 2.7). */
+  /** Those of KUBE-LOOP-BACK: one for each endpoint of this node in any condition, for connections outlive readiness (behaviour.md 2.7). */
   readonly loopBack: ReadonlySet<SetEntry>;
   /** VIPs to bind, in the way of the `vipBinding` option, each while this service port has won a virtual service on it. */
   readonly addresses: readonly IpAddress[];

@@ -123,7 +123,6 @@ function markPorts(dirty: DirtyObjects, planner: Planner, object: ObjectId): voi
     const port = planner.ports.get(id);
     for (const { id: service } of port?.virtualServices ?? []) dirty.services.add(service);
     for (const { set, entry } of port?.entries ?? []) addDirtyEntry(dirty, set, entry);
-    for (const entry of port?.loopBack ?? []) addDirtyEntry(dirty, setName('LOOP-BACK', port?.family ?? 'IPv4'), entry);
     for (const address of port?.addresses ?? []) markAddress(dirty, address);
   }
 }

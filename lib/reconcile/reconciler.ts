@@ -6,7 +6,7 @@ import { familyOf } from '../address.ts';
 import { ProxierError, toErrorRecord } from '../errors.ts';
 import type { Iptables } from '../kernel/iptables.ts';
 import type { KernelSession } from '../kernel/session.ts';
-import { type DirtyObjects, touchedServices } from '../plan/dirty.ts';
+import type { DirtyObjects } from '../plan/dirty.ts';
 import { Planner } from '../plan/planner.ts';
 import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
@@ -410,7 +410,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#ruleInputs.followNode();
     const changed = this.#planner.project();
     this.#dirty.addReleased(this.#rules.follow());
-    this.#conntrack.note(touchedServices(changed));
+    this.#conntrack.noteChanges(changed);
     for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
     return changed;

@@ -38,12 +38,12 @@ class Cluster {
     this.#sink.upsert('Service', { metadata, spec: { clusterIP, ports: [{ port: 80 }], ...spec }, status });
   }
 
-  slice(of: string, number: number, pods: readonly Pod[], metadata: object = {}): void {
+  slice(of: string, number: number, pods: readonly Pod[], metadata: object = {}, protocol = 'TCP'): void {
     const labels = { 'kubernetes.io/service-name': of };
     this.#sink.upsert('EndpointSlice', {
       metadata: { name: `${of}-${number}`, namespace: 'ns1', uid: `${of}-${number}`, labels, ...metadata },
       addressType: 'IPv4',
-      ports: [{ name: '', port: 8080, protocol: 'TCP' }],
+      ports: [{ name: '', port: 8080, protocol }],
       endpoints: pods.map(({ address: pod, local = false }) => ({ addresses: [pod], nodeName: local ? 'n1' : 'n2' })),
     });
   }
@@ -79,15 +79,21 @@ test('one endpoint more or less costs the same in a cluster of 1,000, of 10,000 
   // Ten slices of a hundred: four virtual services with a thousand destinations each.
   const spec = { type: 'LoadBalancer', ports: [{ port: 80, nodePort: 30080 }] };
   cluster.service('big', '10.96.0.10', spec, { loadBalancer: { ingress: [{ ip: '198.18.0.1' }] } });
-  for (let part = 0; part < 10; part += 1) cluster.slice('big', part, pods(part));
+  cluster.service('dns', '10.96.0.53', { ports: [{ port: 53, protocol: 'UDP' }] });
+  for (let part = 0; part < 10; part += 1) {
+    cluster.slice('big', part, pods(part));
+    cluster.slice('dns', part, pods(part), {}, 'UDP');
+  }
   await say(cluster.take());
-  assert.equal(kernel.dump().match(/-r 172\.16\.3\.\d+:8080/g)?.length, 400);
+  assert.equal(kernel.dump().match(/-r 172\.16\.3\.\d+:8080/g)?.length, 500);
 
   const changes: Readonly<Record<string, () => void>> = {
     'one comes': () => cluster.slice('big', 3, [...pods(3), newcomer]),
     'one goes': () => cluster.slice('big', 3, pods(3)),
     'one comes on this node': () => cluster.slice('big', 3, [...pods(3), { ...newcomer, local: true }]),
     'it goes as well': () => cluster.slice('big', 3, pods(3)),
+    'one of UDP comes': () => cluster.slice('dns', 3, [...pods(3), newcomer], {}, 'UDP'),
+    'one of UDP goes': () => cluster.slice('dns', 3, pods(3), {}, 'UDP'),
     'one is replaced': () => cluster.slice('s7', 1, [newcomer]),
     'and put back': () => cluster.slice('s7', 1, [{ address: address(128, 7) }]),
   };
@@ -96,6 +102,8 @@ test('one endpoint more or less costs the same in a cluster of 1,000, of 10,000 
     'one goes': { 'update-destination': 4 },
     'one comes on this node': { 'create-destination': 4, 'add-entry': 1 },
     'it goes as well': { 'update-destination': 4, 'remove-entry': 1 },
+    'one of UDP comes': { 'create-destination': 1 },
+    'one of UDP goes': { 'remove-destination': 1 },
     'one is replaced': { 'create-destination': 1, 'update-destination': 1 },
     'and put back': { 'create-destination': 1, 'update-destination': 1 },
   };
