@@ -8,9 +8,8 @@ import { exemptionsOf } from '../plan/phases.ts';
 import type { Planner } from '../plan/planner.ts';
 import { boundSetOf } from '../plan/sets.ts';
 import type { KernelState } from '../plan/state.ts';
-import { bindingObject, vipKinds } from '../plan/vip-binding.ts';
 import type { ServicePortId, WantedPort } from '../plan/wanted.ts';
-import type { AddressServiceKey, IpAddress } from '../types.ts';
+import type { AddressServiceKey } from '../types.ts';
 import { markWithDependents, scopeOfKey } from './object-scope.ts';
 
 /** Ports by name; those that come while their slices are being made get their turn as well. */
@@ -83,14 +82,10 @@ export class PortSlices {
       const port = this.#planner.ports.get(at);
       if (port === undefined) continue;
       operations += this.#mark(slice, port);
-      for (const address of port.addresses) for (const owner of this.#ownersOf(address)) ports.add(owner);
+      for (const address of port.addresses) for (const other of this.#planner.sharersOf(address)) ports.add(other);
     }
     if (ports.size > 1) for (const at of ports) this.#taken.add(at);
     return operations;
-  }
-
-  #ownersOf(address: IpAddress): readonly ServicePortId[] {
-    return vipKinds.flatMap((kind) => this.#planner.wantedBy(bindingObject(kind, address)));
   }
 
   #mark(slice: DirtyObjects, { virtualServices, entries, addresses }: WantedPort): number {

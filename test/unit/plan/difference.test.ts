@@ -46,7 +46,7 @@ test('removing a VIP: unbind, service, KUBE-IPVS-IPS, entries; the destinations 
 test('the order of a round: dead endpoints go first where others serve, then new ones come, then what has no other is drained', () => {
   const before = stateOf(
     service({}, 'ns1/dead'),
-    slice([e1, e2], { service: 'ns1/dead' }, 'ns1/dead-1'),
+    slice([e1, e2], { service: 'ns1/dead', key: 'ns1/dead-1' }),
     service({ clusterIPs: [ip('10.96.0.11')] }, 'ns1/moved'),
     slice([e1], { service: 'ns1/moved' }),
   );
@@ -55,7 +55,7 @@ test('the order of a round: dead endpoints go first where others serve, then new
     slice([e2], { service: 'ns1/moved' }),
     service({ clusterIPs: [ip('10.96.0.12')] }, 'ns1/new'),
     service({}, 'ns1/dead'),
-    slice([e2], { service: 'ns1/dead' }, 'ns1/dead-1'),
+    slice([e2], { service: 'ns1/dead', key: 'ns1/dead-1' }),
   );
   assert.deepEqual(verbs(after, before), [
     `update-destination ${vip} 10.244.1.5:8080`,
