@@ -110,7 +110,9 @@ class Round {
   }
 
   changes(): Change[] {
-    return this.#changes.flatMap((changes) => changes ?? []);
+    const all: Change[] = [];
+    for (const changes of this.#changes) for (const change of changes ?? []) all.push(change);
+    return all;
   }
 
   service(id: ServiceId): void {
@@ -130,7 +132,12 @@ class Round {
       this.#add('write virtual service', { verb: 'update-service', service: wanted.service }, id);
     }
     // They might need the SNAT that they would be exempt from until something may be removed.
-    if (!this.#options.mayRemove && endsExemption(wanted.service.key, this.#desired, this.#applied)) return;
+    if (
+      known !== undefined &&
+      !this.#options.mayRemove &&
+      endsExemption(wanted.service.key, this.#desired, this.#applied)
+    )
+      return;
     this.#destinations(id, wanted, known);
   }
 

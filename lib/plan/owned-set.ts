@@ -42,6 +42,11 @@ export class OwnedSet<T> implements ReadonlySet<T> {
     return typeof owners === 'string' ? [owners] : [...owners].sort();
   }
 
+  /** More than one owner. */
+  isShared(member: T): boolean {
+    return typeof this.#owners.get(member) === 'object';
+  }
+
   forEach(callback: (value: T, key: T, set: ReadonlySet<T>) => void): void {
     for (const member of this.#owners.keys()) callback(member, member, this);
   }

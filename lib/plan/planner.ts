@@ -186,6 +186,13 @@ export class Planner {
     }
   }
 
+  /** Service ports that share a VIP, if there are several: they want it bound in the same way. */
+  sharersOf(address: IpAddress): readonly ServicePortId[] {
+    const { addresses, routes } = this.#desired;
+    const bound = addresses.isShared(address) ? addresses : routes;
+    return bound.isShared(address) ? bound.ownersOf(address) : [];
+  }
+
   /** Why each service port is served as it is, as of the last {@link project}, sorted by service port. Costs what all endpoints cost. */
   explain(): readonly PortExplanation[] {
     const context: ExplainContext = {

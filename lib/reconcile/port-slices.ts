@@ -4,13 +4,13 @@
  */
 import { isCritical } from '../critical-services.ts';
 import { addDirtyEntry, type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
+import { serviceObject } from '../plan/object-id.ts';
 import { exemptionsOf } from '../plan/phases.ts';
 import type { Planner } from '../plan/planner.ts';
 import { boundSetOf } from '../plan/sets.ts';
 import type { KernelState } from '../plan/state.ts';
-import { bindingObject, vipKinds } from '../plan/vip-binding.ts';
 import type { ServicePortId, WantedPort } from '../plan/wanted.ts';
-import type { AddressServiceKey, IpAddress } from '../types.ts';
+import type { AddressServiceKey } from '../types.ts';
 import { markWithDependents, scopeOfKey } from './object-scope.ts';
 
 /** Ports by name; those that come while their slices are being made get their turn as well. */
@@ -28,7 +28,7 @@ export class PortSlices {
   readonly #rest: IterableIterator<ServicePortId>;
   #next: ServicePortId | undefined;
   #onlyFirst: boolean;
-  /** Ports that have had their turn with others of the same VIP. */
+  /** Ports that have had their turn with others. */
   readonly #taken = new Set<ServicePortId>();
 
   constructor(planner: Planner, applied: KernelState, ports: PortNames) {
@@ -74,7 +74,7 @@ export class PortSlices {
     return next;
   }
 
-  /** With all that share a VIP with it. Returns how many writes they may come to. */
+  /** With all that share a VIP or a virtual service with it. Returns how many writes they may come to. */
   #add(slice: DirtyObjects, id: ServicePortId): number {
     if (this.#taken.has(id)) return 0;
     let operations = 0;
@@ -83,14 +83,20 @@ export class PortSlices {
       const port = this.#planner.ports.get(at);
       if (port === undefined) continue;
       operations += this.#mark(slice, port);
-      for (const address of port.addresses) for (const owner of this.#ownersOf(address)) ports.add(owner);
+      for (const other of this.#others(port)) ports.add(other);
     }
     if (ports.size > 1) for (const at of ports) this.#taken.add(at);
     return operations;
   }
 
-  #ownersOf(address: IpAddress): readonly ServicePortId[] {
-    return vipKinds.flatMap((kind) => this.#planner.wantedBy(bindingObject(kind, address)));
+  #others({ virtualServices, addresses }: WantedPort): ServicePortId[] {
+    const others = addresses.flatMap((address) => this.#planner.sharersOf(address));
+    for (const wanted of virtualServices) {
+      const isAlone =
+        this.#planner.desired.services.get(wanted.id) === wanted && !this.#applied.services.has(wanted.id);
+      if (!isAlone) others.push(...this.#planner.wantedBy(serviceObject(wanted.id)));
+    }
+    return others;
   }
 
   #mark(slice: DirtyObjects, { virtualServices, entries, addresses }: WantedPort): number {
