@@ -3,6 +3,8 @@ import { ProxierError } from '../errors.ts';
 import type { SourceConnection, SourceProblem } from '../kube/source.ts';
 import type { PlanResult, ReconcileEvent, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
+import { type AnsweredChanges, NOTHING_ANSWERED } from './change-ledger.ts';
+import { preciseNowMs } from './clock.ts';
 import type { ProxierDependencies } from './dependencies.ts';
 import { type DrainedEndpoint, type DrainOptions, EndpointDrains } from './endpoint-drains.ts';
 import type { ProxierEmitter, WarningEvent } from './events.ts';
@@ -13,7 +15,9 @@ import type { ResolvedOptions } from './options-schema.ts';
 import { type Claim, otherProxierError } from './other-proxiers.ts';
 import { Pump, type ReconcileHost } from './pump.ts';
 import { sumReports } from './reports.ts';
+import { type ProxierStatistics, type WaitingChange, waitingChange } from './statistics.ts';
 import { untilAborted } from './until-aborted.ts';
+import { type TriedRevision, type WaitOptions, waitForRevision } from './wait-for.ts';
 
 export interface EngineOptions {
   readonly options: ResolvedOptions;
@@ -42,6 +46,8 @@ export class Engine {
   #finish: () => void = () => {};
   #phase: 'starting' | 'ready' | 'stopped' = 'starting';
   #untilReady: SyncReport | undefined;
+  /** Changes that came to an end since the last report. */
+  #answered = NOTHING_ANSWERED;
   #lastSync: Date | undefined;
   #workerRestarts = 0;
   #lock: InstanceLock | undefined;
@@ -94,7 +100,7 @@ export class Engine {
       feed: this.#intake.store,
       clock: dependencies.clock,
       minSyncPeriodMs: options.minSyncPeriodMs,
-      onReply: (reply) => this.#reply(reply),
+      onReply: (reply, answered) => this.#reply(reply, answered),
       drains: () => this.#drains.requests(),
       onFailure: (error, retryInMs) => {
         this.#log.error({ err: error, code: error.code, retryInMs }, `a pass could not be made: ${error.message}`);
@@ -150,6 +156,38 @@ export class Engine {
     return this.#running().settled();
   }
 
+  /** Highest revision handed in. */
+  get revision(): number {
+    return this.#intake.store.seq;
+  }
+
+  waitFor(revision: number, options: WaitOptions): Promise<TriedRevision> {
+    const pump = this.#running();
+    const source = {
+      clock: this.#dependencies.clock,
+      revision: this.revision,
+      wait: (each: number, signal: AbortSignal) => pump.waitFor(each, signal),
+      tried: () => ({
+        revision: pump.changes.triedRevision,
+        failures: [...this.#failing.values()].map(({ failure }) => failure),
+      }),
+    };
+    return waitForRevision(source, revision, options);
+  }
+
+  statistics(): ProxierStatistics {
+    if (this.#pump === undefined) throw stoppedError();
+    const { changes } = this.#pump;
+    const { triedRevision, waiting } = changes;
+    const oldestWaiting = this.#oldestWaiting();
+    return { revision: this.revision, triedRevision, waiting, oldestWaiting, latency: changes.latency() };
+  }
+
+  #oldestWaiting(): WaitingChange | undefined {
+    const oldest = this.#pump === undefined ? this.#intake.store.oldestPending : this.#pump.changes.oldest;
+    return waitingChange(oldest, preciseNowMs(this.#dependencies.clock));
+  }
+
   get isStopped(): boolean {
     return this.#phase === 'stopped';
   }
@@ -163,6 +201,7 @@ export class Engine {
       stopped: this.#phase === 'stopped',
       lastSync: this.#lastSync,
       pump: this.#pump?.state,
+      oldestChange: this.#oldestWaiting(),
       sources: this.#intake.health(),
       unsynced: this.#intake.store.unsynced,
       failing: this.#failing,
@@ -219,14 +258,20 @@ export class Engine {
     this.#pump?.restarted();
   }
 
-  #reply({ report, events, drains }: ReconcileReply): void {
+  #reply({ report, events, drains }: ReconcileReply, answered: AnsweredChanges): void {
     for (const event of events) this.#event(event);
     if (drains !== undefined) this.#drains.take(drains);
+    this.#answered = {
+      changes: this.#answered.changes + answered.changes,
+      oldestMs: Math.max(this.#answered.oldestMs, answered.oldestMs),
+    };
     if (report === undefined) return;
     this.#lastSync = this.#dependencies.clock.date();
     noteFailures(this.#failing, report, this.#dependencies.clock.nowMs());
     this.#logReport(report);
-    this.#emitter.emit('sync', report);
+    const { changes, oldestMs } = this.#answered;
+    this.#answered = NOTHING_ANSWERED;
+    this.#emitter.emit('sync', { ...report, changes, oldestChangeMs: oldestMs });
     if (this.#phase !== 'starting') return;
     this.#untilReady = this.#untilReady === undefined ? report : sumReports(this.#untilReady, report);
     if (!report.complete) return;
