@@ -1,8 +1,16 @@
 /** Whether the proxier does its work, what it waits for, and for how long. Pure: the state and the time come as values. */
 import type { SourceConnection } from '../kube/source.ts';
 import type { SyncFailure, SyncReport } from '../reconcile/protocol.ts';
-import type { PumpState } from './pump.ts';
+import type { RequestFailure } from './request-failures.ts';
 import type { WaitingChange } from './statistics.ts';
+
+/** What the pump waits for, for health. */
+export interface PumpState {
+  /** When the oldest change that is not yet in the kernel was handed in. */
+  readonly pendingSinceMs: number | undefined;
+  /** When requests began to fail, and the last reason. */
+  readonly failing: RequestFailure | undefined;
+}
 
 export interface SourceHealth {
   readonly name: string;

@@ -3,8 +3,8 @@
  *
  * - Records go in rounds of one message each, one at a time. The first change goes at once, what arrives meanwhile is the next round, and
  *   `minSyncPeriodMs` lies between the end of a round and the next one, unless somebody waits for it. A round is bounded (`ROUND_LIMITS`):
- *   what does not fit stays in the feed, where newer state replaces it, and goes with the next round at once. Until the reconciler knows that
- *   the sources have synced it writes nothing, so nothing is paced: it has nearly everything when the last list comes in.
+ *   what does not fit stays in the feed, where newer state replaces it, and goes with the next round at once. Nothing is paced until the
+ *   reconciler knows that the sources have synced, as it writes nothing: it has nearly everything when the last list comes in.
  * - A tick that is due, and whatever was asked for once the records handed in before it have gone, begins before the next message of records
  *   does. It may take as long as iptables does and so runs beside the records, one at a time, in turns when both are due: however fast
  *   records or questions come, nothing starves.
@@ -18,10 +18,11 @@ import type { RecordMessage } from '../records.ts';
 import type { Host } from '../thread/host.ts';
 import { type AnsweredChanges, NOTHING_ANSWERED } from './change-ledger.ts';
 import { type Clock, preciseNowMs } from './clock.ts';
+import type { PumpState } from './health.ts';
 import { OpenResyncs } from './open-resyncs.ts';
 import { Questions } from './questions.ts';
 import { type RecordFeed, RecordRounds } from './record-rounds.ts';
-import { type RequestFailure, RequestFailures } from './request-failures.ts';
+import { asError, RequestFailures } from './request-failures.ts';
 import { RevisionWaiters } from './revision-waiters.ts';
 import { WorkLoop } from './work-loop.ts';
 
@@ -39,14 +40,6 @@ export interface PumpOptions {
   drains?(): readonly EndpointDrain[];
   /** A request failed as a whole; it is made again after `retryInMs`. */
   onFailure(error: ProxierError, retryInMs: number): void;
-}
-
-/** What the pump waits for, for health. */
-export interface PumpState {
-  /** When the oldest change that is not yet in the kernel was handed in. */
-  readonly pendingSinceMs: number | undefined;
-  /** When requests began to fail, and the last reason. */
-  readonly failing: RequestFailure | undefined;
 }
 
 export class Pump {
@@ -227,8 +220,9 @@ export class Pump {
 
   /** When what is unwritten is to be gone on with. */
   #restDueMs(): number {
-    const isOpen = this.#hasUnwritten && !this.#rounds.isUnknown;
-    return isOpen ? (this.#tickAtMs ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+    return this.#hasUnwritten && !this.#rounds.isUnknown
+      ? (this.#tickAtMs ?? Number.POSITIVE_INFINITY)
+      : Number.POSITIVE_INFINITY;
   }
 
   async #restart(): Promise<void> {
@@ -270,15 +264,14 @@ export class Pump {
     try {
       this.#succeeded(await this.#options.host.call({ kind: 'tick', nowMs: this.#now() }));
     } catch (error) {
-      this.#tickAtMs = this.#now() + this.#failed(error);
+      this.#tickAtMs = this.#now() + this.#failures.add(error, this.#phase === 'running');
     }
   }
 
   #take(reply: ReconcileReply): void {
     this.#tickAtMs = reply.wakeInMs === undefined ? undefined : this.#now() + reply.wakeInMs;
     this.#hasUnwritten = !isWhole(reply);
-    const nowMs = preciseNowMs(this.#options.clock);
-    const answered = this.#hasUnwritten ? undefined : this.#rounds.answered(nowMs);
+    const answered = this.#hasUnwritten ? undefined : this.#rounds.answered(preciseNowMs(this.#options.clock));
     if (reply.report?.complete === true) this.#rounds.completed();
     this.#options.onReply(reply, answered ?? NOTHING_ANSWERED);
     this.#resyncs.take(reply.report, answered !== undefined);
@@ -292,12 +285,7 @@ export class Pump {
 
   /** Nothing else goes before it was tried again. */
   #recordsFailed(cause: unknown): void {
-    this.#retryAtMs = this.#now() + this.#failed(cause);
-  }
-
-  /** Tells it, and after how many ms it is due again. */
-  #failed(cause: unknown): number {
-    return this.#failures.add(asError(cause), this.#phase === 'running');
+    this.#retryAtMs = this.#now() + this.#failures.add(cause, this.#phase === 'running');
   }
 
   #now(): number {
@@ -308,10 +296,6 @@ export class Pump {
 /** Every object had its turn. */
 function isWhole({ unwritten = 0 }: ReconcileReply): boolean {
   return unwritten === 0;
-}
-
-function asError(cause: unknown): ProxierError {
-  return cause instanceof ProxierError ? cause : new ProxierError('ERR_WORKER', String(cause), { cause });
 }
 
 function closedError(): ProxierError {

@@ -1,5 +1,5 @@
 /** Requests that fail as a whole: since when, why, and when the next one is due. */
-import type { ProxierError } from '../errors.ts';
+import { ProxierError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 
 export interface RequestFailure {
@@ -40,7 +40,8 @@ export class RequestFailures {
    * @param isTold False: it is of no interest any more.
    * @returns After how many ms it is due again: twice as long each time.
    */
-  add(error: ProxierError, isTold: boolean): number {
+  add(cause: unknown, isTold: boolean): number {
+    const error = asError(cause);
     const attempts = (this.#current?.attempts ?? 0) + 1;
     const retryInMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (attempts - 1));
     if (isTold) {
@@ -49,4 +50,9 @@ export class RequestFailures {
     }
     return retryInMs;
   }
+}
+
+/** What a host rejects with, if it is not one of ours. */
+export function asError(cause: unknown): ProxierError {
+  return cause instanceof ProxierError ? cause : new ProxierError('ERR_WORKER', String(cause), { cause });
 }
