@@ -27,6 +27,7 @@ export type { JsonObject } from './kube/json.ts';
 export { ManifestSource, type ManifestSourceOptions } from './kube/manifest-source.ts';
 export { ObjectSource, type ObjectSourceOptions } from './kube/object-source.ts';
 export type { ResourceKind, Source, SourceConnection, SourceProblem, SourceSink } from './kube/source.ts';
+export type { ChangeLatency } from './proxier/change-ledger.ts';
 export { type CleanupOptions, cleanup } from './proxier/cleanup.ts';
 export type { DrainedEndpoint, DrainOptions } from './proxier/endpoint-drains.ts';
 export type {
@@ -37,11 +38,15 @@ export type {
   ProxierEventName,
   ProxierEvents,
   ProxierListener,
+  SyncEvent,
   WarningEvent,
 } from './proxier/events.ts';
 export type { ProxierHealth, SourceHealth, Waiting } from './proxier/health.ts';
+export type { LatencySummary } from './proxier/latency.ts';
 export type { DetectLocalOption, ProxierOptions, ProxierOrigin, ProxierSettings } from './proxier/options.ts';
 export { type PlanOptions, Proxier, type ProxierHandle } from './proxier/proxier.ts';
+export type { ProxierStatistics, WaitingChange } from './proxier/statistics.ts';
+export type { TriedRevision, WaitOptions } from './proxier/wait-for.ts';
 export type { CleanupFailure, CleanupReport } from './reconcile/cleanup.ts';
 export type {
   PlannedOperation,

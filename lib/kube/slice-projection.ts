@@ -16,6 +16,7 @@ import {
   parseProtocol,
   unusableName,
 } from './projection.ts';
+import { triggerTimeOf } from './trigger-time.ts';
 
 const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 
@@ -27,6 +28,8 @@ export interface SliceProjection extends Projection<SliceBody> {
   readonly places: readonly Place[];
   /** For hooks. */
   readonly view?: SliceView | undefined;
+  /** When this state was caused, ms since 1970; 0 = it does not say. Not a part of the record: by itself it changes nothing. */
+  readonly triggerMs: number;
 }
 
 export interface SliceProjectionOptions {
@@ -45,11 +48,12 @@ export function projectSlice(
 ): SliceProjection {
   const identity = identify('EndpointSlice', object);
   if (typeof identity === 'string') {
-    return { key: undefined, uid: '', body: null, problems: [identity], places: NO_PLACES };
+    return { key: undefined, uid: '', body: null, problems: [identity], places: NO_PLACES, triggerMs: 0 };
   }
   const problems: string[] = [];
   const { key, uid, namespace, metadata } = identity;
-  const nothing = { key, uid, body: null, problems, places: NO_PLACES };
+  const triggerMs = triggerTimeOf(metadata);
+  const nothing = { key, uid, body: null, problems, places: NO_PLACES, triggerMs };
 
   const addressType = identity.object['addressType'];
   if (addressType === 'FQDN') return nothing;
@@ -75,6 +79,7 @@ export function projectSlice(
     problems,
     places: readPlaces(asArray(list) ?? [], used, places),
     view: withView ? sliceView(identity, body, used) : undefined,
+    triggerMs,
   };
 }
 

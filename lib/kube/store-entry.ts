@@ -30,6 +30,8 @@ export interface SliceEntry extends StoreEntry<SliceRecord> {
   view: SliceView | undefined;
   /** The Nodes that its weights depend on, noted by `SliceIndex`; undefined = weights do not matter. */
   on: ReadonlySet<string> | undefined;
+  /** When its last change was caused, as the last state seen says it, ms since 1970; 0 = it does not say. */
+  triggerMs: number;
 }
 
 export interface NodeEntry extends StoreEntry<NodeRecord> {
@@ -64,6 +66,7 @@ export function newSlice(): SliceEntry {
     places,
     view: undefined,
     on: undefined,
+    triggerMs: 0,
   };
 }
 

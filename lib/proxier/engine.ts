@@ -1,19 +1,23 @@
 /** One run of a proxier, from the first check to the last breath: intake, pump and host, and what they have to tell. */
 import { ProxierError } from '../errors.ts';
-import type { SourceConnection, SourceProblem } from '../kube/source.ts';
-import type { PlanResult, ReconcileEvent, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
+import type { PlanResult, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
+import { Announcer } from './announcer.ts';
+import { type AnsweredChanges, NOTHING_ANSWERED } from './change-ledger.ts';
+import { preciseNowMs } from './clock.ts';
 import type { ProxierDependencies } from './dependencies.ts';
 import { type DrainedEndpoint, type DrainOptions, EndpointDrains } from './endpoint-drains.ts';
 import type { ProxierEmitter, WarningEvent } from './events.ts';
 import { assessHealth, type FailingObject, noteFailures, type ProxierHealth } from './health.ts';
 import type { InstanceLock } from './instance-lock.ts';
-import { type Intake, problemObject } from './intake.ts';
+import type { Intake } from './intake.ts';
 import type { ResolvedOptions } from './options-schema.ts';
 import { type Claim, otherProxierError } from './other-proxiers.ts';
 import { Pump, type ReconcileHost } from './pump.ts';
 import { sumReports } from './reports.ts';
+import { type ProxierStatistics, type WaitingChange, waitingChange } from './statistics.ts';
 import { untilAborted } from './until-aborted.ts';
+import { type TriedRevision, type WaitOptions, waitForRevision } from './wait-for.ts';
 
 export interface EngineOptions {
   readonly options: ResolvedOptions;
@@ -31,6 +35,7 @@ export class Engine {
   readonly #dependencies: ProxierDependencies;
   readonly #emitter: ProxierEmitter;
   readonly #log: Logger;
+  readonly #announcer: Announcer;
   readonly #startedMs: number;
   readonly #intake: Intake;
   readonly #failing = new Map<string, FailingObject>();
@@ -42,6 +47,8 @@ export class Engine {
   #finish: () => void = () => {};
   #phase: 'starting' | 'ready' | 'stopped' = 'starting';
   #untilReady: SyncReport | undefined;
+  /** Changes that came to an end since the last report. */
+  #answered = NOTHING_ANSWERED;
   #lastSync: Date | undefined;
   #workerRestarts = 0;
   #lock: InstanceLock | undefined;
@@ -56,6 +63,7 @@ export class Engine {
     this.#dependencies = dependencies;
     this.#emitter = emitter;
     this.#log = log;
+    this.#announcer = new Announcer(emitter, log);
     this.#startedMs = dependencies.clock.nowMs();
     this.#drains = new EndpointDrains({ clock: dependencies.clock, send: async () => this.#running().tellDrains() });
     this.finished = new Promise((resolve) => {
@@ -94,7 +102,7 @@ export class Engine {
       feed: this.#intake.store,
       clock: dependencies.clock,
       minSyncPeriodMs: options.minSyncPeriodMs,
-      onReply: (reply) => this.#reply(reply),
+      onReply: (reply, answered) => this.#reply(reply, answered),
       drains: () => this.#drains.requests(),
       onFailure: (error, retryInMs) => {
         this.#log.error({ err: error, code: error.code, retryInMs }, `a pass could not be made: ${error.message}`);
@@ -103,8 +111,8 @@ export class Engine {
     });
     await this.#intake.start({
       onChange: () => this.#pump?.notify(),
-      onProblem: (source, problem) => this.#problem(source, problem),
-      onConnection: (source, connection) => this.#connection(source, connection),
+      onProblem: (source, problem) => this.#announcer.problem(source, problem),
+      onConnection: (source, connection) => this.#announcer.connection(source, connection),
     });
     this.#throwIfStopped();
     await this.#pump.start();
@@ -150,6 +158,38 @@ export class Engine {
     return this.#running().settled();
   }
 
+  /** Highest revision handed in. */
+  get revision(): number {
+    return this.#intake.store.seq;
+  }
+
+  waitFor(revision: number, options: WaitOptions): Promise<TriedRevision> {
+    const pump = this.#running();
+    const source = {
+      clock: this.#dependencies.clock,
+      revision: this.revision,
+      wait: (each: number, signal: AbortSignal) => pump.waitFor(each, signal),
+      tried: () => ({
+        revision: pump.changes.triedRevision,
+        failures: [...this.#failing.values()].map(({ failure }) => failure),
+      }),
+    };
+    return waitForRevision(source, revision, options);
+  }
+
+  statistics(): ProxierStatistics {
+    if (this.#pump === undefined) throw stoppedError();
+    const { changes } = this.#pump;
+    const { triedRevision, waiting } = changes;
+    const oldestWaiting = this.#oldestWaiting();
+    return { revision: this.revision, triedRevision, waiting, oldestWaiting, latency: changes.latency() };
+  }
+
+  #oldestWaiting(): WaitingChange | undefined {
+    const oldest = this.#pump === undefined ? this.#intake.store.oldestPending : this.#pump.changes.oldest;
+    return waitingChange(oldest, preciseNowMs(this.#dependencies.clock));
+  }
+
   get isStopped(): boolean {
     return this.#phase === 'stopped';
   }
@@ -163,6 +203,7 @@ export class Engine {
       stopped: this.#phase === 'stopped',
       lastSync: this.#lastSync,
       pump: this.#pump?.state,
+      oldestChange: this.#oldestWaiting(),
       sources: this.#intake.health(),
       unsynced: this.#intake.store.unsynced,
       failing: this.#failing,
@@ -219,14 +260,20 @@ export class Engine {
     this.#pump?.restarted();
   }
 
-  #reply({ report, events, drains }: ReconcileReply): void {
-    for (const event of events) this.#event(event);
+  #reply({ report, events, drains }: ReconcileReply, answered: AnsweredChanges): void {
+    for (const event of events) this.#announcer.event(event);
     if (drains !== undefined) this.#drains.take(drains);
+    this.#answered = {
+      changes: this.#answered.changes + answered.changes,
+      oldestMs: Math.max(this.#answered.oldestMs, answered.oldestMs),
+    };
     if (report === undefined) return;
     this.#lastSync = this.#dependencies.clock.date();
     noteFailures(this.#failing, report, this.#dependencies.clock.nowMs());
-    this.#logReport(report);
-    this.#emitter.emit('sync', report);
+    this.#announcer.report(report);
+    const { changes, oldestMs } = this.#answered;
+    this.#answered = NOTHING_ANSWERED;
+    this.#emitter.emit('sync', { ...report, changes, oldestChangeMs: oldestMs });
     if (this.#phase !== 'starting') return;
     this.#untilReady = this.#untilReady === undefined ? report : sumReports(this.#untilReady, report);
     if (!report.complete) return;
@@ -237,57 +284,8 @@ export class Engine {
     this.#resolveReady(this.#untilReady);
   }
 
-  #logReport(report: SyncReport): void {
-    const { kind, operations, byVerb, rulesWritten, sysctlsWritten, unknown, planMicros, kernelMicros } = report;
-    for (const failure of report.failures) {
-      const { object, operation, error, attempts, retryInMs } = failure;
-      this.#log.warn({ object, operation, code: error.code, attempts, retryInMs }, `${object}: ${error.message}`);
-    }
-    const written = operations + rulesWritten + sysctlsWritten;
-    const details = { kind, operations, byVerb, rulesWritten, sysctlsWritten, unknown, planMicros, kernelMicros };
-    this.#log[written > 0 ? 'info' : 'debug'](details, 'synced');
-  }
-
-  #event(event: ReconcileEvent): void {
-    switch (event.kind) {
-      case 'warning': {
-        const { object, message, error } = event;
-        this.#warn({ object, message, ...(error === undefined ? {} : { error }) });
-        return;
-      }
-      case 'foreign':
-        this.#log.info({ service: event.service }, 'a virtual service that is not ours; it is left alone');
-        this.#emitter.emit('foreign', { service: event.service });
-        return;
-      case 'contested':
-        this.#log.warn({ service: event.service }, event.message);
-        this.#emitter.emit('contested', { service: event.service, message: event.message });
-        return;
-      case 'drained': {
-        const { service, destination, reason } = event;
-        this.#log.info({ service, destination, reason }, 'drained');
-        this.#emitter.emit('drained', { service, destination, reason });
-      }
-    }
-  }
-
-  #problem(source: string, problem: SourceProblem): void {
-    const { message, error } = problem;
-    this.#warn({ object: problemObject(source, problem), message, ...(error === undefined ? {} : { error }) });
-  }
-
   #warn(event: WarningEvent): void {
-    const { object, error } = event;
-    this.#log.warn({ object, ...(error === undefined ? {} : { code: error.code }) }, event.message);
-    this.#emitter.emit('warning', event);
-  }
-
-  /** Sources tell troubles as problems, too, so the log has each once. */
-  #connection(source: string, connection: SourceConnection): void {
-    const { resource, state, attempt, error } = connection;
-    const code = error === undefined ? {} : { code: error.code };
-    this.#log.debug({ source, resource, state, attempt, ...code }, `${resource} ${state}`);
-    this.#emitter.emit('connection', { source, ...connection });
+    this.#announcer.warn(event);
   }
 }
 

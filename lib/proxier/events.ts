@@ -34,11 +34,25 @@ export interface ConnectionEvent extends SourceConnection {
   readonly source: string;
 }
 
+/** A pass, and the changes that it brought to an end. */
+export interface SyncEvent extends SyncReport {
+  /**
+   * Changes that the kernel has answered with this pass, well or not; the states of one object that were written together count once. A pass
+   * that leaves something for the next one ends none.
+   */
+  readonly changes: number;
+  /**
+   * The longest that one of them took to the kernel's answer, in ms: from the trigger time of its EndpointSlice where that says one, else from
+   * when it was handed in. 0 = none is measured: what was handed in before the first complete pass is not.
+   */
+  readonly oldestChangeMs: number;
+}
+
 export interface ProxierEvents {
   /** The first complete pass is in the kernel. Once; the report is the sum of everything done until then. */
   readonly ready: [report: SyncReport];
   /** A pass was made. */
-  readonly sync: [report: SyncReport];
+  readonly sync: [event: SyncEvent];
   readonly warning: [event: WarningEvent];
   readonly foreign: [event: ForeignEvent];
   readonly contested: [event: ContestedEvent];

@@ -1,7 +1,16 @@
 /** Whether the proxier does its work, what it waits for, and for how long. Pure: the state and the time come as values. */
 import type { SourceConnection } from '../kube/source.ts';
 import type { SyncFailure, SyncReport } from '../reconcile/protocol.ts';
-import type { PumpState } from './pump.ts';
+import type { RequestFailure } from './request-failures.ts';
+import type { WaitingChange } from './statistics.ts';
+
+/** What the pump waits for, for health. */
+export interface PumpState {
+  /** When the oldest change that is not yet in the kernel was handed in. */
+  readonly pendingSinceMs: number | undefined;
+  /** When requests began to fail, and the last reason. */
+  readonly failing: RequestFailure | undefined;
+}
 
 export interface SourceHealth {
   readonly name: string;
@@ -32,6 +41,8 @@ export interface ProxierHealth {
   readonly lastSync: Date | undefined;
   /** Age of the oldest change that is not yet in the kernel; 0 = none waits. */
   readonly oldestPendingMs: number;
+  /** That change; undefined = none waits. */
+  readonly oldestChange: WaitingChange | undefined;
   readonly sources: readonly SourceHealth[];
   /** Everything that is waited for, whether it is late or not: `sinceMs` is an age. */
   readonly waiting: readonly Waiting[];
@@ -47,6 +58,7 @@ export interface HealthInput {
   readonly lastSync: Date | undefined;
   /** Undefined before the kernel was asked. */
   readonly pump: PumpState | undefined;
+  readonly oldestChange?: WaitingChange | undefined;
   readonly sources: readonly SourceHealth[];
   /** `source/kind`: what has not been listed yet. */
   readonly unsynced: readonly string[];
@@ -68,8 +80,8 @@ export interface FailingObject {
 export function assessHealth(input: HealthInput): ProxierHealth {
   const limitMs = 2 * input.syncPeriodMs;
   const age = (sinceMs: number): number => Math.max(0, input.nowMs - sinceMs);
-  const pendingSinceMs = input.pump?.pendingSinceMs;
-  const oldestPendingMs = pendingSinceMs === undefined ? 0 : age(pendingSinceMs);
+  const { oldestChange } = input;
+  const oldestPendingMs = oldestChange?.ageMs ?? 0;
   const failing = input.pump?.failing;
   const reasons: string[] = [];
   if (input.stopped) reasons.push('it was stopped');
@@ -78,7 +90,9 @@ export function assessHealth(input: HealthInput): ProxierHealth {
       input.unsynced.length === 0 ? 'the first complete pass' : `the first list of ${input.unsynced.join(', ')}`;
     reasons.push(`not ready: waiting for ${what}${connectionTrouble(input.sources)}`);
   }
-  if (oldestPendingMs > limitMs) reasons.push(`a change has waited ${oldestPendingMs} ms for the kernel`);
+  if (oldestPendingMs > limitMs) {
+    reasons.push(`a change has waited ${oldestPendingMs} ms for the kernel: ${oldestChange?.object}`);
+  }
   if (failing !== undefined && age(failing.sinceMs) > limitMs) {
     reasons.push(`passes have failed for ${age(failing.sinceMs)} ms: ${failing.error.message} (${failing.error.code})`);
   }
@@ -88,6 +102,7 @@ export function assessHealth(input: HealthInput): ProxierHealth {
     reasons,
     lastSync: input.lastSync,
     oldestPendingMs,
+    oldestChange,
     sources: input.sources,
     waiting: waitingFor(input, age),
     workerRestarts: input.workerRestarts,
@@ -96,8 +111,10 @@ export function assessHealth(input: HealthInput): ProxierHealth {
 
 function waitingFor(input: HealthInput, age: (sinceMs: number) => number): Waiting[] {
   const waiting = input.unsynced.map((what) => ({ what: `the first list of ${what}`, sinceMs: age(input.startedMs) }));
-  const { pendingSinceMs, failing } = input.pump ?? {};
-  if (pendingSinceMs !== undefined) waiting.push({ what: 'changes to be written', sinceMs: age(pendingSinceMs) });
+  const { oldestChange, pump: { failing } = {} } = input;
+  if (oldestChange !== undefined) {
+    waiting.push({ what: `changes to be written, first ${oldestChange.object}`, sinceMs: oldestChange.ageMs });
+  }
   if (failing !== undefined) {
     waiting.push({
       what: `a pass, after ${failing.error.message} (${failing.error.code})`,

@@ -27,7 +27,10 @@ export class Intake {
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
-  constructor(sources: readonly Source[], projection: Pick<RecordStoreOptions, 'nodeName' | 'scheduler' | 'hooks'>) {
+  constructor(
+    sources: readonly Source[],
+    projection: Pick<RecordStoreOptions, 'nodeName' | 'scheduler' | 'hooks' | 'clock'>,
+  ) {
     this.#sources = sources;
     this.store = new RecordStore({
       ...projection,

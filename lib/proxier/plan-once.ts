@@ -4,7 +4,7 @@ import type { PlanResult } from '../reconcile/protocol.ts';
 import type { ProxierDependencies } from './dependencies.ts';
 import { type Intake, type IntakeObserver, problemObject } from './intake.ts';
 import type { ResolvedOptions } from './options-schema.ts';
-import { snapshotMessages } from './pump.ts';
+import { snapshotMessages } from './record-messages.ts';
 import { untilAborted } from './until-aborted.ts';
 
 export interface PlanOnceOptions {

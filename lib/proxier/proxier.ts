@@ -13,6 +13,8 @@ import type { ProxierOptions } from './options.ts';
 import { type ResolvedOptions, resolveOptions } from './options-schema.ts';
 import { planOnce } from './plan-once.ts';
 import { recorded } from './recording.ts';
+import type { ProxierStatistics } from './statistics.ts';
+import { checkWaitOptions, type TriedRevision, type WaitOptions } from './wait-for.ts';
 
 export interface PlanOptions {
   /** The longest wait for the first complete lists, in ms. Default 30,000. 0: they must be there already. */
@@ -49,7 +51,25 @@ export interface ProxierHandle extends AsyncDisposable {
   drain(options: DrainOptions): Promise<DrainedEndpoint>;
   /** Resolves when every change handed in before the call has been tried; what failed is retried later, see `health`. */
   settled(): Promise<void>;
+  /**
+   * Of the newest change handed in: our own counter, never a resourceVersion. It rises with what concerns the proxier, and not with
+   * metadata, status or heartbeats.
+   */
+  readonly revision: number;
+  /**
+   * Resolves when every change up to the revision has been tried in the kernel, also what large rounds have left for later: with what fails there,
+   * which is retried later, and does not make it reject. It hurries the changes it waits for past `minSyncPeriodMs`.
+   *
+   * @example
+   * source.apply(endpointSlice);
+   * const { failures } = await proxier.waitFor(proxier.revision, { timeoutMs: 5000 });
+   * @throws InvalidArgumentError for a revision that was not handed in, timeoutMs, signal. ProxierError ERR_TIMEOUT; ERR_CLOSED when it is
+   * called off, or the proxier stops; the error that keeps a lost worker from being replaced.
+   */
+  waitFor(revision: number, options?: WaitOptions): Promise<TriedRevision>;
   health(): ProxierHealth;
+  /** Revisions, what waits, and how long changes take to get to the kernel. */
+  statistics(): ProxierStatistics;
   /**
    * Leaves virtual services, sets, addresses and rules as they are, so that traffic goes on; once it resolves nothing is written any
    * more. Idempotent.
@@ -110,12 +130,7 @@ export class Proxier implements AsyncDisposable {
     if (against !== 'kernel' && against !== 'empty') {
       throw new InvalidArgumentError('against', `${JSON.stringify(against)} is not kernel or empty`);
     }
-    if (!Number.isInteger(timeoutMs) || timeoutMs < 0) {
-      throw new InvalidArgumentError('timeoutMs', `${String(timeoutMs)} is not a whole number from 0`);
-    }
-    if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
-      throw new InvalidArgumentError('signal', 'is no AbortSignal');
-    }
+    checkWaitOptions(options);
     const signal = this.#endOf(options.signal);
     if (signal.aborted) throw new ProxierError('ERR_CLOSED', 'the plan was called off', { cause: signal.reason });
     if (this.#engine?.isStopped === false) return this.#engine.plan(against, timeoutMs, signal);
@@ -197,7 +212,7 @@ export class Proxier implements AsyncDisposable {
     const isKept = origin.kind === 'source';
     const isRecorded = isKept || purpose === 'run';
     const heard = isRecorded ? recorded(sources, this.#options, this.#dependencies.clock) : sources;
-    const intake = new Intake(heard, { nodeName, scheduler, hooks });
+    const intake = new Intake(heard, { nodeName, scheduler, hooks, clock: this.#dependencies.clock });
     if (isKept) this.#keptIntake = intake;
     return intake;
   }
@@ -249,8 +264,20 @@ class RunningProxier implements ProxierHandle {
     return this.#engine.settled();
   }
 
+  get revision(): number {
+    return this.#engine.revision;
+  }
+
+  async waitFor(revision: number, options: WaitOptions = {}): Promise<TriedRevision> {
+    return this.#engine.waitFor(revision, options);
+  }
+
   health(): ProxierHealth {
     return this.#engine.health();
+  }
+
+  statistics(): ProxierStatistics {
+    return this.#engine.statistics();
   }
 
   stop(): Promise<void> {

@@ -22,7 +22,7 @@ function setup(minSyncPeriodMs = 0): Setup {
   const clock = new ManualClock();
   const failures: ProxierError[] = [];
   const holder: { pump?: Pump } = {};
-  const store = new RecordStore({ nodeName: 'n1', onChange: () => holder.pump?.notify() });
+  const store = new RecordStore({ nodeName: 'n1', clock, onChange: () => holder.pump?.notify() });
   const sink = store.sinkFor({ name: 'test', kinds: ['Service'] });
   const pump = new Pump({
     host,
@@ -79,6 +79,7 @@ test('the first change goes at once, what arrives while it is written is one nex
 test('a burst in one turn is one message; minSyncPeriodMs parts the rounds', async () => {
   const { pump, sink, clock, messages } = setup(1000);
   await pump.start();
+  sink.synced('Service');
   for (let index = 0; index < 100; index += 1) sink.upsert('Service', service(`s${index}`));
   await clock.advance(0);
   assert.deepEqual(
@@ -211,6 +212,7 @@ test('resync, plan and settled come after the records handed in before them', as
 test('minSyncPeriodMs parts the rounds also when each brings the next while it is sent', async () => {
   const { pump, host, sink, clock, messages } = setup(1000);
   await pump.start();
+  sink.synced('Service');
   let next = 0;
   host.answer = ({ kind }) => {
     next += 1;
