@@ -6,9 +6,9 @@ import type { DirtyObjects } from './dirty.ts';
 import { destinationObject, entryObject, type ObjectId, serviceObject } from './object-id.ts';
 import { additionPhase, type Phase, phaseOrder, removalPhase } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
-import { boundSetOf, type SetId, setIdOf, setName } from './sets.ts';
+import { boundSetOf, type SetId, setIdOf, setName, tupleEntry, tupleSetIds } from './sets.ts';
 import { type KernelState, type ServiceId, type ServiceNode, type SetName, serviceFamily } from './state.ts';
-import { bindingObject, bindOperation, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
+import { bindingObject, bindOperation, isBound, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
 import { Withheld } from './withheld.ts';
 
 export interface Change {
@@ -103,7 +103,7 @@ class Round {
     const appearsOrGoes = wanted === undefined || known === undefined;
     if (appearsOrGoes && this.#isClosed(wanted ?? known)) return;
     if (wanted === undefined) {
-      if (known === undefined || !this.#mayRemove(known)) return;
+      if (known === undefined || !this.#mayRemove(known) || this.#holdsTuple(known)) return;
       this.#add('remove virtual service', object, { verb: 'remove-service', key: known.service.key });
       return;
     }
@@ -134,7 +134,7 @@ class Round {
     if (this.#isHeldBoundEntry(set, entry)) return;
     // What becomes exempt from SNAT loses the entry that asks for it.
     if (setIdOf(set)?.id === 'EXTERNAL-IP' && this.#withheld.drain(entry)) return;
-    const phase = removalPhase(set, entry, this.#desired);
+    const phase = removalPhase(set, entry, this.#desired, (address) => this.#staysBound(address));
     if (this.#isClosedSet(set) && !this.#qualifies(set, entry, phase, this.#desired)) return;
     this.#add(phase, object, { verb: 'remove-entry', set: setRef(set), entry });
   }
@@ -217,10 +217,29 @@ class Round {
   /** While a VIP cannot be unbound it stays protected. */
   #isHeldBoundEntry(set: SetName, entry: SetEntry): boolean {
     const address = set.endsWith('IPVS-IPS') ? parseAddress(entry) : undefined;
-    if (address === undefined) return false;
+    return address !== undefined && this.#isHeldBinding(address);
+  }
+
+  /** It is bound, and cannot be unbound now. */
+  #isHeldBinding(address: IpAddress): boolean {
     return vipKinds.some(
       (kind) => this.#applied[kind].has(address) && this.#withheld.isHeld(bindingObject(kind, address)),
     );
+  }
+
+  /** After this round packets for it still come in here. */
+  #staysBound(address: IpAddress): boolean {
+    return isBound(this.#desired, address) || this.#isHeldBinding(address);
+  }
+
+  /** A virtual service whose tuple cannot be removed stays while its address is bound: the tuple alone would let packets to a port of the host. */
+  #holdsTuple({ service: { key } }: ServiceNode): boolean {
+    if (!this.#staysBound(key.address)) return false;
+    const tuple = tupleEntry(key.address, key.protocol, key.port);
+    return tupleSetIds.some((id) => {
+      const set = setName(id, serviceFamily(key));
+      return this.#applied.sets.get(set)?.has(tuple) === true && this.#withheld.isHeld(entryObject(set, tuple));
+    });
   }
 
   #add(phase: Phase, object: ObjectId, operation: Operation): void {

@@ -3,10 +3,10 @@
  * list to another is then never missing in between, and a failure half-way leaves more rather than less. The one removal that goes
  * first takes an exemption from SNAT away, because the destinations that follow may need the SNAT.
  */
-import type { SetEntry } from '../types.ts';
+import { parseAddress } from '../address.ts';
+import type { IpAddress, SetEntry } from '../types.ts';
 import { hasTuple, localTwins, type SetId, serviceOfTuple, setIdOf, setName, tupleSetIds } from './sets.ts';
 import type { KernelState, SetName } from './state.ts';
-import { vipKinds } from './vip-binding.ts';
 
 export const phaseOrder = [
   // A service that becomes policy Cluster: its exemption ends before remote destinations come. (Between KUBE-EXTERNAL-IP-LOCAL and
@@ -64,7 +64,13 @@ export function additionPhase(set: SetName, entry: SetEntry, applied: KernelStat
   }
 }
 
-export function removalPhase(set: SetName, entry: SetEntry, desired: KernelState): Phase {
+/** @param staysBound Whether packets for the address still come in after this round. */
+export function removalPhase(
+  set: SetName,
+  entry: SetEntry,
+  desired: KernelState,
+  staysBound: (address: IpAddress) => boolean,
+): Phase {
   const known = setIdOf(set);
   if (known === undefined) return 'remove tuple';
   switch (known.id) {
@@ -84,7 +90,7 @@ export function removalPhase(set: SetName, entry: SetEntry, desired: KernelState
       // As a node port it needs no tuple, and SNAT.
       const isNodePort = isWanted(entry, desired) && !hasTuple(desired.sets, known.family, entry);
       if (known.id === 'EXTERNAL-IP-LOCAL' && isNodePort) return 'remove exemption';
-      return isTupleSet(known.id) && isBoundTuple(entry, desired) ? 'remove tuple of bound address' : 'remove tuple';
+      return isTupleSet(known.id) && isBoundTuple(entry, staysBound) ? 'remove tuple of bound address' : 'remove tuple';
     }
   }
 }
@@ -103,10 +109,7 @@ function isWanted(tuple: SetEntry, desired: KernelState): boolean {
   return desired.services.has(serviceOfTuple(tuple) ?? '');
 }
 
-function isBoundTuple(tuple: SetEntry, state: KernelState): boolean {
-  const address: string = tuple.slice(0, tuple.indexOf(','));
-  return vipKinds.some((kind) => {
-    const bound: ReadonlySet<string> = state[kind];
-    return bound.has(address);
-  });
+function isBoundTuple(tuple: SetEntry, staysBound: (address: IpAddress) => boolean): boolean {
+  const address = parseAddress(tuple.slice(0, tuple.indexOf(',')));
+  return address !== undefined && staysBound(address);
 }

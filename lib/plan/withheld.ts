@@ -10,6 +10,9 @@ import {
   boundSetOf,
   guardSetIds,
   hasTuple,
+  nodePortIds,
+  nodePortSets,
+  type SetId,
   serviceOfTuple,
   setIdOf,
   setName,
@@ -130,6 +133,20 @@ export class Withheld {
     this.#unguarded.add(id);
   }
 
+  /** Nothing marks the packets of these node ports for SNAT: without a back end they are refused. */
+  #shutNodePort(family: IpFamily | undefined, set: SetId, entry: SetEntry): void {
+    for (const [id, { service }] of this.#desired.services) {
+      const { protocol, address, port } = service.key;
+      if (serviceFamily(service.key) !== family || nodePortSets(protocol).all !== set) continue;
+      const tuple = tupleEntry(address, protocol, port);
+      if (entry !== String(port) && entry !== tuple) continue;
+      const isServed = (this.#applied.services.get(id)?.destinations.size ?? 0) > 0;
+      if (isServed || hasTuple(this.#desired.sets, family, tuple)) continue;
+      this.#blocked.add(id);
+      this.#unguarded.add(id);
+    }
+  }
+
   #isLeftOver(service: ServiceId): boolean {
     return this.#hold.has(`service ${service}`) && !this.#desired.services.has(service);
   }
@@ -147,7 +164,9 @@ export class Withheld {
     } else if (kind === 'entry') {
       const known = setIdOf(first)?.id;
       const service = serviceOfTuple(name);
-      if (known === undefined || service === undefined || this.#applied.sets.get(first)?.has(name)) return;
+      if (known === undefined || this.#applied.sets.get(first)?.has(name)) return;
+      if (nodePortIds.has(known)) this.#shutNodePort(setIdOf(first)?.family, known, name);
+      if (service === undefined) return;
       if (isTupleSet(known)) this.#blocked.add(service);
       else if (known === 'LOAD-BALANCER-FW') this.#shut(service);
     }

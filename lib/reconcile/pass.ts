@@ -6,7 +6,7 @@ import { type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
 import type { ObjectId } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
 import { setSpecs } from '../plan/sets.ts';
-import type { KernelState, ServiceId, SetName } from '../plan/state.ts';
+import { type KernelState, type ServiceId, type SetName, serviceKeyOf } from '../plan/state.ts';
 import type { IpFamily, SetRef } from '../types.ts';
 import type { AppliedState } from './applied.ts';
 import type { ForeignServices } from './foreign.ts';
@@ -116,9 +116,13 @@ export class DataPlane {
     const { nowMs, tally, mayRemove, closed, unruled, broken } = request;
     const startMicros = request.nowMicros();
     if (!this.#readSuspects(scope, request)) return undefined;
-    const { events, adopted } = foreign.settle(scope === 'all' ? 'all' : scope.services, planner.desired, applied);
+    const { events, adopted, released } = foreign.settle(
+      scope === 'all' ? 'all' : scope.services,
+      planner.desired,
+      applied,
+    );
     request.events.push(...events);
-    for (const id of adopted) this.#widenByService(scope, id);
+    for (const id of [...adopted, ...released]) this.#widenByService(scope, id);
     const changes = difference(planner.desired, applied, scope, {
       mayRemove,
       setRef: (name) => this.#setRef(name),
@@ -165,8 +169,8 @@ export class DataPlane {
   }
 
   #widenByService(scope: DirtyObjects | 'all', id: ServiceId): void {
-    const node = this.#parts.applied.services.get(id);
-    if (node !== undefined) this.#widen(scope, scopeOfKey(node.service.key));
+    const key = serviceKeyOf(id);
+    if (key !== undefined) this.#widen(scope, scopeOfKey(key));
   }
 
   #setRef(name: SetName): SetRef {
@@ -202,10 +206,13 @@ export class DirtyQueue {
     markWithDependents(this.#dirty, scope, this.#planner, this.#applied);
   }
 
-  /** Wanted virtual services that waited for something, with all that waited with them. */
+  /**
+   * Virtual services that waited for something, with all that waited with them: also those that nobody wants any more, for others may want
+   * the address that was not bound because of them.
+   */
   addReleased(services: readonly ServiceId[]): void {
     for (const id of services) {
-      const key = this.#planner.desired.services.get(id)?.service.key;
+      const key = serviceKeyOf(id);
       if (key !== undefined) this.addWithDependents(scopeOfKey(key));
     }
   }

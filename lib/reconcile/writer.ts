@@ -5,7 +5,7 @@ import type { KernelSession, OperationFailure } from '../kernel/session.ts';
 import type { Operation, Verb } from '../operations.ts';
 import type { Change } from '../plan/difference.ts';
 import type { ObjectId } from '../plan/object-id.ts';
-import { guardSetIds, localTwins, setIdOf, tupleSetIds } from '../plan/sets.ts';
+import { guardSetIds, localTwins, nodePortIds, setIdOf, tupleSetIds } from '../plan/sets.ts';
 import type { AppliedState } from './applied.ts';
 import { type ObjectScope, scopeOf } from './object-scope.ts';
 import type { RetryQueue } from './retry-queue.ts';
@@ -138,9 +138,10 @@ export class Writer {
 
 /**
  * Where to stop and look at the answers, as end positions: after the virtual services (one may turn out to be somebody else's, whom our source
- * ranges must not restrict), after their source ranges, before anything is exempt from SNAT (what needed it has drained by then), between the
+ * ranges must not restrict), after their source ranges, after the node ports (their destinations need the SNAT), before anything is exempt from SNAT (what needed it has drained by then), between the
  * tuples that come and those that go (they may be of the same virtual service), before addresses are bound (they must be protected by then),
- * before what is bound in the other way is unbound (it may be the same VIPs), before the entries that tell whose a virtual service is are
+ * before what is bound in the other way is unbound (it may be the same VIPs), before virtual services are removed (a VIP
+ * that cannot be unbound, or a tuple that stays, would let their packets to ports of the host), before the entries that tell whose a virtual service is are
  * removed, before source ranges are (no firewall entry refers to them by then).
  */
 function stageEnds(changes: readonly Change[]): number[] {
@@ -166,13 +167,19 @@ function stageEnds(changes: readonly Change[]): number[] {
   );
   const moved: Verb = changes[binds]?.operation.verb === 'add-address' ? 'remove-local-route' : 'remove-address';
   const moves = binds < 0 ? -1 : changes.findIndex(({ operation }) => operation.verb === moved);
+  const ported = changes.findLastIndex(
+    ({ operation }) => operation.verb === 'add-entry' && isNodePort(operation.set.name),
+  );
+  const removes = changes.findIndex(({ operation }) => operation.verb === 'remove-service');
   const ends = [
     guarded,
     opens,
+    ported + 1,
     exempts ? drained + 1 : 0,
     untuples ? tupled + 1 : 0,
     binds,
     moves,
+    removes,
     ended + 1,
     unlisted,
     changes.length,
@@ -195,6 +202,11 @@ function isRange(set: string): boolean {
 function isTuple(set: string): boolean {
   const id = setIdOf(set)?.id;
   return id !== undefined && tupleSetIds.includes(id);
+}
+
+function isNodePort(set: string): boolean {
+  const id = setIdOf(set)?.id;
+  return id !== undefined && nodePortIds.has(id);
 }
 
 /** What it speaks of keeps its clients' addresses from then on. */
