@@ -175,6 +175,8 @@ class Round {
     for (const [id, destination] of wanted.destinations) {
       const before = known?.destinations.get(id);
       const object = destinationObject(service, id);
+      const begins = destination.weight > 0 && (before === undefined || before.weight === 0);
+      if (begins && this.#withheld.newDestinations(service)) continue;
       if (before === undefined) {
         this.#add('write destination', object, { verb: 'create-destination', key, destination });
       } else if (!sameDestination(destination, before)) {

@@ -137,12 +137,13 @@ export class Writer {
 }
 
 /**
- * Where to stop and look at the answers, as end positions: after the virtual services (one may turn out to be somebody else's, whom our source
- * ranges must not restrict), after their source ranges, after the node ports (their destinations need the SNAT), before anything is exempt from SNAT (what needed it has drained by then), between the
- * tuples that come and those that go (they may be of the same virtual service), before addresses are bound (they must be protected by then),
- * before what is bound in the other way is unbound (it may be the same VIPs), before virtual services are removed (a VIP
- * that cannot be unbound, or a tuple that stays, would let their packets to ports of the host), before the entries that tell whose a virtual service is are
- * removed, before source ranges are (no firewall entry refers to them by then).
+ * Where to stop and look at the answers, as end positions: after exemptions from SNAT have ended (back ends come that need it), after the
+ * virtual services (one may turn out to be somebody else's, whom our source ranges must not restrict), after their source ranges, after the
+ * node ports (their back ends need the SNAT), before anything is exempt from SNAT (what needed it has drained by then), between the tuples
+ * that come and those that go (they may be of the same virtual service), before addresses are bound (they must be protected by then), before
+ * what is bound in the other way is unbound (it may be the same VIPs), before virtual services are removed (a VIP that cannot be unbound, or
+ * a tuple that stays, would let their packets to ports of the host), before the entries that tell whose a virtual service is are removed,
+ * before source ranges are (no firewall entry refers to them by then).
  */
 function stageEnds(changes: readonly Change[]): number[] {
   const guarded = changes.findIndex(({ operation }) => operation.verb === 'add-entry' && guards(operation.set.name));
@@ -167,11 +168,13 @@ function stageEnds(changes: readonly Change[]): number[] {
   );
   const moved: Verb = changes[binds]?.operation.verb === 'add-address' ? 'remove-local-route' : 'remove-address';
   const moves = binds < 0 ? -1 : changes.findIndex(({ operation }) => operation.verb === moved);
+  const unexempted = changes.findIndex(({ operation }) => operation.verb !== 'remove-entry');
   const ported = changes.findLastIndex(
     ({ operation }) => operation.verb === 'add-entry' && isNodePort(operation.set.name),
   );
   const removes = changes.findIndex(({ operation }) => operation.verb === 'remove-service');
   const ends = [
+    unexempted,
     guarded,
     opens,
     ported + 1,

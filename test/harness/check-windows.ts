@@ -16,6 +16,8 @@ export function boundIn(state: KernelState): ReadonlySet<IpAddress> {
 export interface WindowOptions {
   /** Addresses on the interfaces of the node. */
   readonly interfaces?: ReadonlySet<string>;
+  /** The same, before the change. */
+  readonly interfacesBefore?: ReadonlySet<string>;
   /** What was to be written for these virtual services was refused, or waits: they may be refused to clients. Nobody may get in who must not. */
   isHarmed?(id: ServiceId): boolean;
 }
@@ -25,6 +27,7 @@ interface Window {
   readonly before: KernelState;
   readonly desired: KernelState;
   readonly interfaces: ReadonlySet<string>;
+  readonly interfacesBefore: ReadonlySet<string>;
   isHarmed(id: ServiceId): boolean;
 }
 
@@ -34,7 +37,15 @@ export function checkWindows(
   desired: KernelState,
   options: WindowOptions = {},
 ): void {
-  const window: Window = { state, before, desired, interfaces, isHarmed: () => false, ...options };
+  const window: Window = {
+    state,
+    before,
+    desired,
+    interfaces,
+    interfacesBefore: interfaces,
+    isHarmed: () => false,
+    ...options,
+  };
   checkBinding(window);
   const ids = new Set([...before.services.keys(), ...desired.services.keys(), ...state.services.keys()]);
   for (const id of ids) checkReach(id, window);
@@ -76,8 +87,10 @@ function checkWhole(
   }
 }
 
-function checkReach(id: ServiceId, { state, before: old, desired, interfaces, isHarmed }: Window): void {
-  const [now, before, after] = [state, old, desired].map((side) => reach(side, id, interfaces));
+function checkReach(id: ServiceId, window: Window): void {
+  const { state, desired, interfaces, interfacesBefore, isHarmed } = window;
+  const [now, after] = [state, desired].map((side) => reach(side, id, interfaces));
+  const before = reach(window.before, id, interfacesBefore);
   const mayFail = isHarmed(id);
   if (serves(before) && serves(after) && !mayFail) assert.ok(serves(now), `${id} is not served in between`);
   if (now === undefined || !serves(now)) return;
