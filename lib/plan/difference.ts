@@ -6,7 +6,7 @@ import type { DirtyObjects } from './dirty.ts';
 import { destinationObject, entryObject, type ObjectId, serviceObject } from './object-id.ts';
 import { additionPhase, type Phase, phaseOrder, removalPhase } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
-import { boundSetOf, type SetId, setIdOf, setName, tupleEntry, tupleSetIds } from './sets.ts';
+import { boundSetOf, type SetId, serviceOfTuple, setIdOf, setName, tupleEntry, tupleSetIds } from './sets.ts';
 import { type KernelState, type ServiceId, type ServiceNode, type SetName, serviceFamily } from './state.ts';
 import { bindingObject, bindOperation, isBound, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
 import { Withheld } from './withheld.ts';
@@ -104,7 +104,10 @@ class Round {
     if (appearsOrGoes && this.#isClosed(wanted ?? known)) return;
     if (wanted === undefined) {
       if (known === undefined || !this.#mayRemove(known) || this.#holdsTuple(known)) return;
-      this.#add('remove virtual service', object, { verb: 'remove-service', key: known.service.key });
+      const phase = this.#comesToBeBound(known.service.key.address)
+        ? 'clear virtual service'
+        : 'remove virtual service';
+      this.#add(phase, object, { verb: 'remove-service', key: known.service.key });
       return;
     }
     if (known === undefined) {
@@ -134,7 +137,7 @@ class Round {
     if (this.#isHeldBoundEntry(set, entry)) return;
     // What becomes exempt from SNAT loses the entry that asks for it.
     if (setIdOf(set)?.id === 'EXTERNAL-IP' && this.#withheld.drain(entry)) return;
-    const phase = removalPhase(set, entry, this.#desired, (address) => this.#staysBound(address));
+    const phase = this.#removalPhase(set, entry);
     if (this.#isClosedSet(set) && !this.#qualifies(set, entry, phase, this.#desired)) return;
     this.#add(phase, object, { verb: 'remove-entry', set: setRef(set), entry });
   }
@@ -220,6 +223,21 @@ class Round {
   #isHeldBoundEntry(set: SetName, entry: SetEntry): boolean {
     const address = set.endsWith('IPVS-IPS') ? parseAddress(entry) : undefined;
     return address !== undefined && this.#isHeldBinding(address);
+  }
+
+  #removalPhase(set: SetName, entry: SetEntry): Phase {
+    const phase = removalPhase(set, entry, this.#desired, (address) => this.#staysBound(address));
+    const isTuple = phase === 'remove tuple of bound address';
+    if (!isTuple && phase !== 'remove firewall entry' && phase !== 'remove source range') return phase;
+    // One of another set is in its place: it goes as on an address that is bound.
+    if (isTuple && this.#desired.services.has(serviceOfTuple(entry) ?? '')) return phase;
+    const address = parseAddress(entry.slice(0, entry.indexOf(',')));
+    return address !== undefined && this.#comesToBeBound(address) ? 'clear entry' : phase;
+  }
+
+  /** No packet for it comes in yet. */
+  #comesToBeBound(address: IpAddress): boolean {
+    return isBound(this.#desired, address) && !isBound(this.#applied, address);
   }
 
   /** It is bound, and cannot be unbound now. */

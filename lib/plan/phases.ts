@@ -24,6 +24,9 @@ export const phaseOrder = [
   'drain destination',
   // A service that becomes policy Local: it is exempt once no remote destination takes new connections.
   'add exemption',
+  // What an earlier process left on an address that is not bound yet goes before packets for it come in.
+  'clear virtual service',
+  'clear entry',
   // The address becomes protected, then reachable.
   'add bound entry',
   'bind address',

@@ -201,8 +201,11 @@ export class Withheld {
       }
       if (nodePortIds.has(known)) this.#shutNodePort(first, known, name);
       if (service === undefined) return;
-      if (isTupleSet(known)) this.#blocked.add(service);
-      else if (known === 'LOAD-BALANCER-FW') this.#shut(service);
+      if (isTupleSet(known)) {
+        this.#blocked.add(service);
+        // The one it has may be exempt from SNAT.
+        this.#exempt.add(service);
+      } else if (known === 'LOAD-BALANCER-FW') this.#shut(service);
     }
   }
 

@@ -139,7 +139,7 @@ export class Writer {
 /**
  * Where to stop and look at the answers, as end positions: after exemptions from SNAT have ended (back ends come that need it), after the
  * virtual services (one may turn out to be somebody else's, whom our source ranges must not restrict), after their source ranges, after the
- * node ports (their back ends need the SNAT), before anything is exempt from SNAT (what needed it has drained by then), between the tuples
+ * node ports, and tuples that take the place of exempt ones (back ends come that need the SNAT), before anything is exempt from SNAT (what needed it has drained by then), between the tuples
  * that come and those that go (they may be of the same virtual service), before addresses are bound (they must be protected by then), before
  * what is bound in the other way is unbound (it may be the same VIPs), before virtual services are removed (a VIP that cannot be unbound, or
  * a tuple that stays, would let their packets to ports of the host), before the entries that tell whose a virtual service is are removed,
@@ -172,7 +172,13 @@ function stageEnds(changes: readonly Change[]): number[] {
   const ported = changes.findLastIndex(
     ({ operation }) => operation.verb === 'add-entry' && isNodePort(operation.set.name),
   );
-  const removes = changes.findIndex(({ operation }) => operation.verb === 'remove-service');
+  const lastRemoved = changes.findLastIndex(({ operation }) => operation.verb === 'remove-service');
+  const removes = changes.findLastIndex(
+    ({ operation }, index) => index < lastRemoved && operation.verb !== 'remove-service',
+  );
+  const requalifies = changes.some(
+    ({ operation }) => operation.verb === 'remove-entry' && setIdOf(operation.set.name)?.id === 'EXTERNAL-IP-LOCAL',
+  );
   const ends = [
     unexempted,
     guarded,
@@ -182,7 +188,8 @@ function stageEnds(changes: readonly Change[]): number[] {
     untuples ? tupled + 1 : 0,
     binds,
     moves,
-    removes,
+    removes + 1,
+    requalifies ? tupled + 1 : 0,
     ended + 1,
     unlisted,
     changes.length,

@@ -44,8 +44,7 @@ const passes: readonly { readonly name: string; readonly change: readonly Object
     name: 'a load balancer IP with source ranges appears',
     change: [web(), slice(endpoints, { key: 'ns1/web-1', service: 'ns1/web', ports: slicePorts })],
   },
-  { name: 'its source ranges let in one more', change: [web({ sourceRanges: [...closed, '192.168.1.100/32'] })] },
-  { name: 'it has no source ranges any more', change: [web({ hasSourceRanges: false, sourceRanges: [] })] },
+  { name: 'its source ranges are lifted', change: [web({ hasSourceRanges: false, sourceRanges: [] })] },
   {
     name: 'its policy becomes Local',
     change: [web({ hasSourceRanges: false, sourceRanges: [], externalPolicyLocal: true })],
@@ -135,8 +134,7 @@ describe('packets after every operation of a pass', () => {
         const told = (): readonly Outcome[] => watcher.outcomes.slice(start);
         const isKnown = await watcher.until(() => {
           const some = told();
-          const answered = some.filter(({ kind }) => kind !== 'timeout').length;
-          return answered >= count || (answered === 0 && some.length >= timeouts);
+          return some.filter(({ kind }) => kind !== 'timeout').length >= count || some.length >= count + timeouts - 1;
         });
         assert.ok(isKnown, `nothing became of ${JSON.stringify(questions[index])}`);
         const answered = told().filter(({ kind }) => kind !== 'timeout');
