@@ -4,10 +4,10 @@ import type { Operation } from '../operations.ts';
 import type { Destination, IpAddress, IpFamily, SetEntry, SetRef } from '../types.ts';
 import { type Change, PlannedChange } from './change.ts';
 import type { DirtyObjects } from './dirty.ts';
-import type { ObjectId } from './object-id.ts';
+import { entryObject, type ObjectId } from './object-id.ts';
 import { additionPhase, endsExemption, type Phase, phaseCount, phaseRank, removalPhase } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
-import { boundSetOf, type SetId, setIdOf, setName } from './sets.ts';
+import { boundSetOf, type SetId, serviceOfTuple, setIdOf, setName, tupleEntry, tupleSetIds } from './sets.ts';
 import {
   type DestinationId,
   type KernelState,
@@ -16,7 +16,7 @@ import {
   type SetName,
   serviceFamily,
 } from './state.ts';
-import { bindingObject, bindOperation, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
+import { bindingObject, bindOperation, isBound, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
 import { Withheld } from './withheld.ts';
 
 export type { Change } from './change.ts';
@@ -122,8 +122,11 @@ class Round {
     const appearsOrGoes = wanted === undefined || known === undefined;
     if (appearsOrGoes && this.#isClosed(wanted ?? known)) return;
     if (wanted === undefined) {
-      if (known === undefined || !this.#mayRemove(known)) return;
-      this.#add('remove virtual service', { verb: 'remove-service', key: known.service.key }, id);
+      if (known === undefined || !this.#mayRemove(known) || this.#holdsTuple(known)) return;
+      const phase = this.#comesToBeBound(known.service.key.address)
+        ? 'clear virtual service'
+        : 'remove virtual service';
+      this.#add(phase, { verb: 'remove-service', key: known.service.key }, id);
       return;
     }
     if (known === undefined) {
@@ -159,7 +162,7 @@ class Round {
     if (this.#isHeldBoundEntry(set, entry)) return;
     // What becomes exempt from SNAT loses the entry that asks for it.
     if (setIdOf(set)?.id === 'EXTERNAL-IP' && this.#withheld.drain(entry)) return;
-    const phase = removalPhase(set, entry, this.#desired);
+    const phase = this.#removalPhase(set, entry);
     if (this.#isClosedSet(set) && !this.#qualifies(set, entry, phase, this.#desired)) return;
     this.#add(phase, { verb: 'remove-entry', set: setRef(set), entry });
   }
@@ -218,7 +221,11 @@ class Round {
     const before = known?.destinations.get(id);
     if (wanted === undefined) {
       if (before !== undefined && this.#options.mayRemove) this.#drain(service, node, id, before);
-    } else if (before === undefined) {
+      return;
+    }
+    const begins = wanted.weight > 0 && (before === undefined || before.weight === 0);
+    if (begins && this.#withheld.newDestinations(service)) return;
+    if (before === undefined) {
       this.#add('write destination', { verb: 'create-destination', key, destination: wanted }, service, id);
     } else if (!sameDestination(wanted, before)) {
       this.#add('write destination', { verb: 'update-destination', key, destination: wanted }, service, id);
@@ -268,10 +275,44 @@ class Round {
   /** While a VIP cannot be unbound it stays protected. */
   #isHeldBoundEntry(set: SetName, entry: SetEntry): boolean {
     const address = set.endsWith('IPVS-IPS') ? parseAddress(entry) : undefined;
-    if (address === undefined) return false;
+    return address !== undefined && this.#isHeldBinding(address);
+  }
+
+  #removalPhase(set: SetName, entry: SetEntry): Phase {
+    const phase = removalPhase(set, entry, this.#desired, (address) => this.#staysBound(address));
+    const isTuple = phase === 'remove tuple of bound address';
+    if (!isTuple && phase !== 'remove firewall entry' && phase !== 'remove source range') return phase;
+    // One of another set is in its place: it goes as on an address that is bound.
+    if (isTuple && this.#desired.services.has(serviceOfTuple(entry) ?? '')) return phase;
+    const address = parseAddress(entry.slice(0, entry.indexOf(',')));
+    return address !== undefined && this.#comesToBeBound(address) ? 'clear entry' : phase;
+  }
+
+  /** No packet for it comes in yet. */
+  #comesToBeBound(address: IpAddress): boolean {
+    return isBound(this.#desired, address) && !isBound(this.#applied, address);
+  }
+
+  /** It is bound, and cannot be unbound now. */
+  #isHeldBinding(address: IpAddress): boolean {
     return vipKinds.some(
       (kind) => this.#applied[kind].has(address) && this.#withheld.isHeld(bindingObject(kind, address)),
     );
+  }
+
+  /** After this round packets for it still come in here. */
+  #staysBound(address: IpAddress): boolean {
+    return isBound(this.#desired, address) || this.#isHeldBinding(address);
+  }
+
+  /** A virtual service whose tuple cannot be removed stays while its address is bound: the tuple alone would let packets to a port of the host. */
+  #holdsTuple({ service: { key } }: ServiceNode): boolean {
+    if (!this.#holds || !this.#staysBound(key.address)) return false;
+    const tuple = tupleEntry(key.address, key.protocol, key.port);
+    return tupleSetIds.some((id) => {
+      const set = setName(id, serviceFamily(key));
+      return this.#applied.sets.get(set)?.has(tuple) === true && this.#withheld.isHeld(entryObject(set, tuple));
+    });
   }
 
   #add(phase: Phase, operation: Operation, service?: ServiceId, destination?: DestinationId): void {

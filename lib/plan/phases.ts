@@ -3,8 +3,8 @@
  * list to another is then never missing in between, and a failure half-way leaves more rather than less. The one removal that goes
  * first takes an exemption from SNAT away, because the destinations that follow may need the SNAT.
  */
-import { familyOf } from '../address.ts';
-import type { AddressServiceKey, SetEntry } from '../types.ts';
+import { familyOf, parseAddress } from '../address.ts';
+import type { AddressServiceKey, IpAddress, SetEntry } from '../types.ts';
 import {
   hasTuple,
   localTwins,
@@ -17,7 +17,6 @@ import {
   tupleSetIds,
 } from './sets.ts';
 import type { KernelState, SetName } from './state.ts';
-import { vipKinds } from './vip-binding.ts';
 
 export const phaseOrder = [
   // A service that becomes policy Cluster: its exemption ends before remote destinations come. (Between KUBE-EXTERNAL-IP-LOCAL and
@@ -37,6 +36,9 @@ export const phaseOrder = [
   'drain destination',
   // A service that becomes policy Local: it is exempt once no remote destination takes new connections.
   'add exemption',
+  // What an earlier process left on an address that is not bound yet goes before packets for it come in.
+  'clear virtual service',
+  'clear entry',
   // The address becomes protected, then reachable.
   'add bound entry',
   'bind address',
@@ -85,7 +87,13 @@ export function additionPhase(set: SetName, entry: SetEntry, applied: KernelStat
   }
 }
 
-export function removalPhase(set: SetName, entry: SetEntry, desired: KernelState): Phase {
+/** @param staysBound Whether packets for the address still come in after this round. */
+export function removalPhase(
+  set: SetName,
+  entry: SetEntry,
+  desired: KernelState,
+  staysBound: (address: IpAddress) => boolean,
+): Phase {
   const known = setIdOf(set);
   if (known === undefined) return 'remove tuple';
   switch (known.id) {
@@ -105,7 +113,7 @@ export function removalPhase(set: SetName, entry: SetEntry, desired: KernelState
       // As a node port it needs no tuple, and SNAT.
       const isNodePort = isWanted(entry, desired) && !hasTuple(desired.sets, known.family, entry);
       if (known.id === 'EXTERNAL-IP-LOCAL' && isNodePort) return 'remove exemption';
-      return isTupleSet(known.id) && isBoundTuple(entry, desired) ? 'remove tuple of bound address' : 'remove tuple';
+      return isTupleSet(known.id) && isBoundTuple(entry, staysBound) ? 'remove tuple of bound address' : 'remove tuple';
     }
   }
 }
@@ -142,10 +150,7 @@ function isWanted(tuple: SetEntry, desired: KernelState): boolean {
   return desired.services.has(serviceOfTuple(tuple) ?? '');
 }
 
-function isBoundTuple(tuple: SetEntry, state: KernelState): boolean {
-  const address: string = tuple.slice(0, tuple.indexOf(','));
-  return vipKinds.some((kind) => {
-    const bound: ReadonlySet<string> = state[kind];
-    return bound.has(address);
-  });
+function isBoundTuple(tuple: SetEntry, staysBound: (address: IpAddress) => boolean): boolean {
+  const address = parseAddress(tuple.slice(0, tuple.indexOf(',')));
+  return address !== undefined && staysBound(address);
 }

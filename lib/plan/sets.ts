@@ -174,6 +174,9 @@ export function nodePortSets(protocol: Protocol): { readonly all: SetId; readonl
   }
 }
 
+/** The sets that ask for SNAT of node ports. */
+export const nodePortIds: ReadonlySet<SetId> = new Set([...localTwins.values()].filter((id) => id !== 'LOAD-BALANCER'));
+
 /** Which set of which family a kernel name is; undefined = none of ours. */
 export function setIdOf(name: SetName): { readonly id: SetId; readonly family: IpFamily } | undefined {
   return byName.get(name);

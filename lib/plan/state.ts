@@ -2,7 +2,7 @@
  * The shape that desired, applied and observed state have in common: what the kernel holds on our behalf, by identity.
  * Pure data; whoever owns a KernelState mutates it.
  */
-import { familyOf, hostPort } from '../address.ts';
+import { familyOf, hostPort, parseAddress } from '../address.ts';
 import type {
   AddressServiceKey,
   Destination,
@@ -38,6 +38,15 @@ export { hostPort } from '../address.ts';
 
 export function serviceId(key: AddressServiceKey): ServiceId {
   return `${key.protocol} ${hostPort(key.address, key.port)}`;
+}
+
+/** The inverse of {@link serviceId}; undefined for what is no such text. */
+export function serviceKeyOf(id: ServiceId): AddressServiceKey | undefined {
+  const [, name, text, port] = /^(\w+) \[?([^\]]+)\]?:(\d+)$/.exec(id) ?? [];
+  const protocol = (['tcp', 'udp', 'sctp'] as const).find((one) => one === name);
+  const address = text === undefined ? undefined : parseAddress(text);
+  if (protocol === undefined || address === undefined) return undefined;
+  return { protocol, address, port: Number(port) };
 }
 
 export function destinationId(key: DestinationKey): DestinationId {

@@ -10,6 +10,10 @@ import {
   boundSetOf,
   guardSetIds,
   hasTuple,
+  localTwins,
+  nodePortIds,
+  nodePortSets,
+  type SetId,
   serviceOfTuple,
   setIdOf,
   setName,
@@ -35,6 +39,9 @@ export class Withheld {
   /** Those of them that lack what restricts who may reach them: they get nothing, not even where they are. */
   readonly #unguarded = new Set<ServiceId>();
 
+  /** They keep clients' addresses for as long as an entry cannot be removed: no back end may come that needs SNAT. */
+  readonly #exempt = new Set<ServiceId>();
+
   constructor(desired: KernelState, applied: KernelState, { untouchable, hold, unruled }: WithheldOptions) {
     this.#desired = desired;
     this.#applied = applied;
@@ -52,6 +59,11 @@ export class Withheld {
   service(id: ServiceId): boolean {
     if (this.#untouchable.has(id) || this.#unguarded.has(id)) return true;
     return this.#blocked.has(id) && !this.#exists(id);
+  }
+
+  /** No destination may begin to take connections. */
+  newDestinations(id: ServiceId): boolean {
+    return this.#exempt.has(id);
   }
 
   /** The entry speaks of virtual services that are all blocked. */
@@ -130,6 +142,41 @@ export class Withheld {
     this.#unguarded.add(id);
   }
 
+  /** Nothing marks the packets of these node ports for SNAT: without a back end they are refused. */
+  #shutNodePort(set: SetName, id: SetId, entry: SetEntry): void {
+    for (const service of this.#servicesOf(set, id, entry)) {
+      if ((this.#applied.services.get(service)?.destinations.size ?? 0) > 0) continue;
+      this.#blocked.add(service);
+      this.#unguarded.add(service);
+    }
+  }
+
+  #keepExempt(set: SetName, id: SetId, entry: SetEntry): void {
+    if (this.#desired.sets.get(set)?.has(entry)) return;
+    for (const service of this.#servicesOf(set, localTwins.get(id) ?? id, entry)) this.#exempt.add(service);
+  }
+
+  /** The wanted virtual services that an entry of this set, a tuple or a node port, speaks of. */
+  #servicesOf(set: SetName, id: SetId, entry: SetEntry): ServiceId[] {
+    const named = serviceOfTuple(entry);
+    const family = setIdOf(set)?.family;
+    if (named !== undefined) {
+      const isOne = !nodePortIds.has(id) || !this.#hasWantedTuple(family, entry);
+      return isOne && this.#desired.services.has(named) ? [named] : [];
+    }
+    const found: ServiceId[] = [];
+    for (const [service, { service: wanted }] of this.#desired.services) {
+      const { protocol, address, port } = wanted.key;
+      if (entry !== String(port) || nodePortSets(protocol).all !== id || serviceFamily(wanted.key) !== family) continue;
+      if (!this.#hasWantedTuple(family, tupleEntry(address, protocol, port))) found.push(service);
+    }
+    return found;
+  }
+
+  #hasWantedTuple(family: IpFamily | undefined, tuple: SetEntry): boolean {
+    return family !== undefined && hasTuple(this.#desired.sets, family, tuple);
+  }
+
   #isLeftOver(service: ServiceId): boolean {
     return this.#hold.has(`service ${service}`) && !this.#desired.services.has(service);
   }
@@ -147,9 +194,18 @@ export class Withheld {
     } else if (kind === 'entry') {
       const known = setIdOf(first)?.id;
       const service = serviceOfTuple(name);
-      if (known === undefined || service === undefined || this.#applied.sets.get(first)?.has(name)) return;
-      if (isTupleSet(known)) this.#blocked.add(service);
-      else if (known === 'LOAD-BALANCER-FW') this.#shut(service);
+      if (known === undefined) return;
+      if (this.#applied.sets.get(first)?.has(name)) {
+        if (known === 'EXTERNAL-IP-LOCAL' || localTwins.has(known)) this.#keepExempt(first, known, name);
+        return;
+      }
+      if (nodePortIds.has(known)) this.#shutNodePort(first, known, name);
+      if (service === undefined) return;
+      if (isTupleSet(known)) {
+        this.#blocked.add(service);
+        // The one it has may be exempt from SNAT.
+        this.#exempt.add(service);
+      } else if (known === 'LOAD-BALANCER-FW') this.#shut(service);
     }
   }
 

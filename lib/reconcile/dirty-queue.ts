@@ -6,7 +6,7 @@ import { addDirtyEntry, type DirtyObjects, noDirtyObjects, touchedServices } fro
 import { entryObject, serviceObject } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
 import { localTwins, setIdOf } from '../plan/sets.ts';
-import type { KernelState, ServiceId, SetName } from '../plan/state.ts';
+import { type KernelState, type ServiceId, type SetName, serviceKeyOf } from '../plan/state.ts';
 import { bindingObject, vipKinds } from '../plan/vip-binding.ts';
 import type { ServicePortId } from '../plan/wanted.ts';
 import { isClean, markWithDependents, mergeDirty, type ObjectScope, scopeOfKey } from './object-scope.ts';
@@ -82,10 +82,13 @@ export class DirtyQueue {
     if (!this.#all) markWithDependents(this.#dirty, scope, this.#planner, this.#applied);
   }
 
-  /** Wanted virtual services that waited for something, with all that waited with them. */
+  /**
+   * Virtual services that waited for something, with all that waited with them: also those that nobody wants any more, for others may want
+   * the address that was not bound because of them.
+   */
   addReleased(services: readonly ServiceId[]): void {
     for (const id of services) {
-      const key = this.#planner.desired.services.get(id)?.service.key;
+      const key = serviceKeyOf(id);
       if (key !== undefined) this.addWithDependents(scopeOfKey(key));
     }
   }

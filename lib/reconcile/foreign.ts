@@ -11,6 +11,8 @@ export interface Settlement {
   readonly events: readonly ReconcileEvent[];
   /** Now ours; what belongs to them may be missing. */
   readonly adopted: readonly ServiceId[];
+  /** Contested until now, and wanted no more; what else there is on their address may have waited because of them. */
+  readonly released: readonly ServiceId[];
 }
 
 export class ForeignServices {
@@ -115,12 +117,13 @@ export class ForeignServices {
   settle(scope: Iterable<ServiceId> | 'all', desired: KernelState, applied: AppliedState): Settlement {
     const events: ReconcileEvent[] = [];
     const adopted: ServiceId[] = [];
+    const released: ServiceId[] = [];
     for (const id of this.#services.size === 0 ? [] : scope === 'all' ? [...this.#services.keys()] : scope) {
       const node = this.#services.get(id);
       if (node === undefined) continue;
       const wanted = desired.services.get(id);
       if (wanted === undefined) {
-        this.#contested.delete(id);
+        if (this.#contested.delete(id)) released.push(id);
         this.#toldContested.delete(id);
       } else if (this.#policy.takesOver || fits(node, wanted)) {
         this.#forget(id);
@@ -134,7 +137,7 @@ export class ForeignServices {
         }
       }
     }
-    return { events, adopted };
+    return { events, adopted, released };
   }
 
   /** The foreign services that nobody has been told about yet. */

@@ -6,7 +6,7 @@ import { type DirtyObjects, noDirtyObjects, touchedServices } from '../plan/dirt
 import type { ObjectId } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
 import { setSpecs } from '../plan/sets.ts';
-import type { ServiceId, SetName } from '../plan/state.ts';
+import { type ServiceId, type SetName, serviceKeyOf } from '../plan/state.ts';
 import type { IpFamily, SetRef } from '../types.ts';
 import type { AppliedState } from './applied.ts';
 import type { ForeignServices } from './foreign.ts';
@@ -116,13 +116,13 @@ export class DataPlane {
     const { nowMs, tally, mayRemove, closed, unruled, broken } = request;
     const startMicros = request.nowMicros();
     if (!this.#readSuspects(scope, request)) return undefined;
-    const { events, adopted } = foreign.settle(
+    const { events, adopted, released } = foreign.settle(
       scope === 'all' ? 'all' : touchedServices(scope),
       planner.desired,
       applied,
     );
     request.events.push(...events);
-    for (const id of adopted) this.#widenByService(scope, id);
+    for (const id of [...adopted, ...released]) this.#widenByService(scope, id);
     const all = difference(planner.desired, applied, scope, {
       mayRemove,
       setRef: (name) => this.#setRef(name),
@@ -171,8 +171,8 @@ export class DataPlane {
   }
 
   #widenByService(scope: DirtyObjects | 'all', id: ServiceId): void {
-    const node = this.#parts.applied.services.get(id);
-    if (node !== undefined) this.#widen(scope, scopeOfKey(node.service.key));
+    const key = serviceKeyOf(id);
+    if (key !== undefined) this.#widen(scope, scopeOfKey(key));
   }
 
   #setRef(name: SetName): SetRef {

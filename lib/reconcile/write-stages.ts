@@ -1,25 +1,31 @@
 /** Where a writer stops and looks at the answers before it goes on: later writes rely on earlier ones having worked. */
 import type { Operation, Verb } from '../operations.ts';
 import type { Change } from '../plan/change.ts';
-import { guardSetIds, localTwins, type SetId, setIdOf, tupleSetIds } from '../plan/sets.ts';
+import { guardSetIds, localTwins, nodePortIds, type SetId, setIdOf, tupleSetIds } from '../plan/sets.ts';
 import type { SetName } from '../plan/state.ts';
 
 /**
- * As end positions: after the virtual services (one may turn out to be somebody else's, whom our source ranges must not restrict), after their
- * source ranges, before anything is exempt from SNAT (what needed it has drained by then), between the tuples that come and those that go (they
- * may be of the same virtual service), before addresses are bound (they must be protected by then), before what is bound in the other way is
- * unbound (it may be the same VIPs), before the entries that tell whose a virtual service is are removed, before source ranges are (no firewall
- * entry refers to them by then).
+ * As end positions: after exemptions from SNAT have ended (back ends come that need it), after the virtual services (one may turn out to be
+ * somebody else's, whom our source ranges must not restrict), after their source ranges, after node ports, and after tuples that take the place of
+ * exempt ones (back ends come that need the SNAT), before anything is exempt from SNAT (what needed it has drained by then), between the tuples
+ * that come and those that go (they may be of the same virtual service), before addresses are bound (they must be protected by then), before
+ * what is bound in the other way is unbound (it may be the same VIPs), before virtual services are removed (a VIP that cannot be unbound, or a
+ * tuple that stays, would let their packets to ports of the host), before the entries that tell whose a virtual service is are removed, before
+ * source ranges are (no firewall entry refers to them by then).
  */
 export function stageEnds(changes: readonly Change[]): number[] {
   const at = landmarks(changes);
   const ends = [
+    at.firstOtherThanEntryRemoval,
     at.firstGuard,
     at.firstOpening,
+    at.lastNodePort + 1,
     at.lastDrain >= 0 && at.lastSnatEnd > at.lastDrain ? at.lastDrain + 1 : 0,
     at.lastTuple < at.lastTupleRemoval ? at.lastTuple + 1 : 0,
     at.firstBinding,
     at.firstBinding < 0 ? -1 : at.firstBindingIsAddress ? at.firstRouteRemoval : at.firstAddressRemoval,
+    at.lastBeforeServiceRemoval + 1,
+    at.endsExempt ? at.lastTuple + 1 : 0,
     at.lastEnding + 1,
     at.firstRangeRemoval,
     changes.length,
@@ -29,18 +35,25 @@ export function stageEnds(changes: readonly Change[]): number[] {
 
 /** Positions of what the stages lie between; -1 = there is none. */
 interface Landmarks {
+  firstOtherThanEntryRemoval: number;
   firstGuard: number;
   /** What lets somebody through: a destination that takes connections, or an entry that restricts nobody. */
   firstOpening: number;
   lastDrain: number;
   /** What it speaks of keeps its clients' addresses from then on. */
   lastSnatEnd: number;
+  lastNodePort: number;
   lastTuple: number;
   lastTupleRemoval: number;
+  /** The tuple of a frontend that is exempt from SNAT goes. */
+  endsExempt: boolean;
   firstBinding: number;
   firstBindingIsAddress: boolean;
   firstRouteRemoval: number;
   firstAddressRemoval: number;
+  /** The last write that removes no virtual service, and the last one of those that comes before one that does. */
+  lastOther: number;
+  lastBeforeServiceRemoval: number;
   /** A virtual service or a binding goes. */
   lastEnding: number;
   firstRangeRemoval: number;
@@ -48,16 +61,21 @@ interface Landmarks {
 
 function landmarks(changes: readonly Change[]): Landmarks {
   const at: Landmarks = {
+    firstOtherThanEntryRemoval: -1,
     firstGuard: -1,
     firstOpening: -1,
     lastDrain: -1,
     lastSnatEnd: -1,
+    lastNodePort: -1,
     lastTuple: -1,
     lastTupleRemoval: -1,
+    endsExempt: false,
     firstBinding: -1,
     firstBindingIsAddress: false,
     firstRouteRemoval: -1,
     firstAddressRemoval: -1,
+    lastOther: -1,
+    lastBeforeServiceRemoval: -1,
     lastEnding: -1,
     firstRangeRemoval: -1,
   };
@@ -66,6 +84,8 @@ function landmarks(changes: readonly Change[]): Landmarks {
 }
 
 function note(at: Landmarks, operation: Operation, index: number): void {
+  if (operation.verb !== 'remove-entry' && at.firstOtherThanEntryRemoval < 0) at.firstOtherThanEntryRemoval = index;
+  if (operation.verb !== 'remove-service') at.lastOther = index;
   switch (operation.verb) {
     case 'create-destination':
     case 'update-destination':
@@ -95,6 +115,7 @@ function note(at: Landmarks, operation: Operation, index: number): void {
       at.lastEnding = index;
       return;
     case 'remove-service':
+      at.lastBeforeServiceRemoval = at.lastOther;
       at.lastEnding = index;
       return;
     default:
@@ -111,6 +132,7 @@ function noteAddition(at: Landmarks, set: SetName, index: number): void {
   }
   if (id === undefined) return;
   if (tupleSetIds.includes(id)) at.lastTuple = index;
+  if (nodePortIds.has(id)) at.lastNodePort = index;
   if (id === 'EXTERNAL-IP-LOCAL' || localTwins.has(id)) at.lastSnatEnd = index;
 }
 
@@ -119,6 +141,7 @@ function noteRemoval(at: Landmarks, set: SetName, index: number): void {
   if (id === undefined) return;
   if (tupleSetIds.includes(id)) at.lastTupleRemoval = index;
   if (id === 'EXTERNAL-IP') at.lastSnatEnd = index;
+  if (id === 'EXTERNAL-IP-LOCAL') at.endsExempt = true;
   if (isRange(id) && at.firstRangeRemoval < 0) at.firstRangeRemoval = index;
 }
 

@@ -1,0 +1,67 @@
+/**
+ * The promise 'no window' (design.md) of the reconciler itself: after every single operation it sends, which is where it may be interrupted,
+ * a model of the packet path says that no VIP is reachable without its SNAT, its source ranges or its back ends, is refused though it
+ * should work, or lets a daemon of the host answer.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { ReconcileInit } from '../../lib/reconcile/protocol.ts';
+import type { ObjectRecord } from '../../lib/records.ts';
+import type { Fault } from '../../lib/testing/fake-kernel.ts';
+import { histories, oneService } from '../harness/arbitrary-records.ts';
+import { runs } from '../harness/runs.ts';
+import { WatchedWorld } from '../harness/watched-world.ts';
+
+/** What is there, and one or two changes of any number of objects: whole histories, or one Service from one state into another. */
+const changes: fc.Arbitrary<readonly (readonly ObjectRecord[])[]> = fc.oneof(
+  fc.array(histories, { minLength: 2, maxLength: 3 }),
+  fc.array(oneService, { minLength: 2, maxLength: 3 }),
+);
+const bindings = fc.constantFrom<ReconcileInit['vipBinding']>('address', 'local-route');
+
+test('after every operation of every pass, whatever changes: nothing is open that must not be, nothing refused that works before and after', async () => {
+  let writes = 0;
+  const numRuns = runs(300);
+  await fc.assert(
+    fc.asyncProperty(changes, bindings, async (steps, vipBinding) => {
+      const world = new WatchedWorld({ vipBinding });
+      await world.start();
+      world.writes = 0;
+      for (const records of steps) {
+        const { failures } = await world.change(records);
+        assert.deepEqual(failures, []);
+      }
+      await world.pass(2000);
+      world.checkDone();
+      writes += world.writes;
+    }),
+    { numRuns },
+  );
+  assert.ok(writes > 10 * numRuns, `the passes write something: ${writes}`);
+});
+
+const faults = fc.constantFrom<Fault>('EPERM', 'ENOMEM', 'lost', 'dropped');
+
+test('an operation that the kernel refuses, at any place of any pass: still nothing is open, the rest works, and the retries open nothing either', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      changes,
+      bindings,
+      fc.nat(40),
+      faults,
+      fc.integer({ min: 1, max: 4 }),
+      async (steps, vipBinding, n, fault, times) => {
+        const world = new WatchedWorld({ vipBinding });
+        await world.start();
+        const [first = [], ...others] = steps;
+        await world.change(first);
+        world.failNth(n, fault, times);
+        for (const records of others) await world.change(records);
+        await world.heal();
+        world.checkDone();
+      },
+    ),
+    { numRuns: runs(300) },
+  );
+});
