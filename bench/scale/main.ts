@@ -68,7 +68,9 @@ function measure([where = '', out = '', flags = '{}']: readonly string[]): void 
       );
       process.stdout.write(`${title} ${seconds(started)} ${figures.join(', ')}\n`);
     } catch (error) {
-      process.stdout.write(`${title} ${seconds(started)} FAILED: ${error instanceof Error ? error.message : error}\n`);
+      // What it had to say is on standard error already.
+      const [reason] = String(error instanceof Error ? error.message : error).split('\n');
+      process.stdout.write(`${title} ${seconds(started)} FAILED: ${reason}\n`);
       process.exitCode = 1;
     }
     // After each, so that what was measured is kept when something later fails.

@@ -124,18 +124,22 @@ function churnRows(samples: Samples, { seconds, nativeSeconds }: Sizes): Row[] {
   const late = Math.max(of('churn', 'lateMs'), of('churn', 'probeP99Ms'));
   const slope = of('churn', 'rssSlopeMBPerMinute');
   const rss = of('churn', 'rssMB');
-  const sustained = (step: string): string =>
-    `${count(of(step, 'sustained'))} events/s, ${count(of(step, 'sustainedOperationsPerSecond'))} operations/s; kernel ${percent(of(step, 'sustainedKernelShare'))} of the time, CPU ${percent(of(step, 'sustainedCpuShare'))} of one`;
+  const sustained = (step: string): string => {
+    const rate = of(step, 'sustained');
+    if (Number.isNaN(rate)) return 'not measured';
+    if (rate === 0) return 'none: 1,000 events/s were too many';
+    return `${count(of(step, 'sustained'))} events/s, ${count(of(step, 'sustainedOperationsPerSecond'))} operations/s; kernel ${percent(of(step, 'sustainedKernelShare'))} of the time, CPU ${percent(of(step, 'sustainedCpuShare'))} of one`;
+  };
   return [
     row(
-      `1,000 events/s for ${seconds} s, 50/s replace a destination, test kernel`,
+      `1,000 events/s for ${duration(seconds)}, 50/s replace a destination, test kernel`,
       'no backlog',
       `${count(of('churn', 'eventsPerSecond'))} events/s, ${count(of('churn', 'operationsPerSecond'))} operations/s, what waits is ${millis(of('churn', 'lateMs'))} old in the end; in the kernel after p50 ${millis(of('churn', 'probeP50Ms'))}, p99 ${millis(of('churn', 'probeP99Ms'))}`,
       late,
       LATE_MS,
     ),
     row(
-      `caller’s loop lag, natively (${nativeSeconds} s)`,
+      `caller’s loop lag, natively (${duration(nativeSeconds)})`,
       'p99 ≤ 10 ms',
       `p99 ${millis(of('native churn', 'lagP99Ms'))}, most ${millis(of('native churn', 'lagMaxMs'))}`,
       of('native churn', 'lagP99Ms'),
@@ -244,6 +248,7 @@ function row(what: string, goal: string, reached: string, value: number, limit: 
 }
 
 const count = (value: number): string => Math.round(value).toLocaleString('en');
+const duration = (seconds: number): string => (seconds < 60 ? `${seconds} s` : `${count(seconds / 60)} min`);
 const times = (value: number): string => `${value < 10 ? value.toFixed(2) : value.toFixed(0)}x`;
 const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
 const megabytes = (value: number): string => `${value.toFixed(0)} MB`;

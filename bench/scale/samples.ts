@@ -1,5 +1,4 @@
 /** The samples of a run by the name of their step, and the figures of them. */
-import { median } from '../workload.ts';
 import { type Facts, numberOf, seriesOf } from './facts.ts';
 
 export interface NamedFacts {
@@ -16,7 +15,7 @@ export class Samples {
 
   /** The median over the samples of a step; NaN when it was not measured. */
   figure(step: string, fact: string): number {
-    return median(this.#of(step).map((facts) => numberOf(facts, fact)));
+    return middleOf(this.#of(step).map((facts) => numberOf(facts, fact)));
   }
 
   /** Of the last sample. */
@@ -27,4 +26,11 @@ export class Samples {
   #of(step: string): Facts[] {
     return this.#all.filter(({ name }) => name === step).map(({ facts }) => facts);
   }
+}
+
+/** Of two it is the mean: the higher one would be a bias. */
+function middleOf(values: readonly number[]): number {
+  const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
+  const [low, high] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+  return low === undefined || high === undefined ? Number.NaN : (low + high) / 2;
 }

@@ -17,10 +17,12 @@ const STEADY = 1000;
 const REPLACED = 50;
 /** A replacement is three events: the new pod and the end of the old one, the new one is ready, the old one is gone. A flip is two. */
 const [EVENTS_OF_REPLACEMENT, EVENTS_OF_FLIP] = [3, 2];
-const STEPS = [1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000];
-const STEP_SECONDS = 15;
+const STEPS = [1400, 2000, 2800, 4000, 5600, 8000, 11_000, 16_000];
+const STEP_SECONDS = 10;
 /** What is handed in must be in the kernel within this, at the end of a step, and no event handed in later than this. */
 const LATE_MS = 1000;
+/** Then it is given up in the middle of a step; at the steady rate, whose backlog may be a pause, later. */
+const HOPELESS_MS = { steady: 30_000, step: 3000 };
 /** The loop's delay is measured by a timer of so many ms; what it says is what comes on top. */
 const RESOLUTION_MS = 2;
 const PROBE_MS = 200;
@@ -157,7 +159,7 @@ class Observer {
       if (now > phase) this.#endOfPhase(phase);
       phase = now;
       if (phase === 0) this.#lookAtSteady();
-      else if (this.#lateMs() > 3 * LATE_MS) this.#events.isStopped = true;
+      if (this.#lateMs() > (phase === 0 ? HOPELESS_MS.steady : HOPELESS_MS.step)) this.#events.isStopped = true;
     }
     if (phase === 0) this.#endOfPhase(0);
     else if (!this.#events.isStopped) this.#endOfPhase(phase);
