@@ -11,6 +11,8 @@ export interface Line {
 
 export interface LinePicture {
   readonly heading: string;
+  /** Under it: where and how it was measured. */
+  readonly note: string;
   readonly across: { readonly title: string; readonly values: readonly number[]; readonly isLogarithmic?: boolean };
   readonly up: { readonly title: string; readonly isLogarithmic?: boolean };
   readonly lines: readonly Line[];
@@ -20,35 +22,32 @@ export interface LinePicture {
 
 const width = 860;
 const height = 400;
-const [left, right, top, bottom] = [70, 20, 40, 60];
+const [left, right, top, bottom] = [70, 24, 64, 60];
 const colours = ['#2f6fab', '#c46f2a', '#4c8c4a', '#8a5fa8'];
 const referenceColour = '#888';
 const UP_TICKS = 5;
 const ACROSS_TICKS = 10;
 
-export function linePicture({ heading, across, up, lines, marks = false }: LinePicture): string {
+export function linePicture({ heading, note, across, up, lines, marks = false }: LinePicture): string {
   const values = lines.flatMap((line) => line.values).filter((value) => Number.isFinite(value) && value > 0);
   const highest = 1.1 * Math.max(...values, Number.MIN_VALUE);
   const lowest = up.isLogarithmic === true ? Math.min(...values) / 1.5 : 0;
-  const x = scale(Math.min(...across.values), Math.max(...across.values), left, width - right, across.isLogarithmic);
+  const isEven = across.isLogarithmic !== true;
+  const furthest = Math.max(...across.values);
+  const x = scale(isEven ? 0 : Math.min(...across.values), furthest, left, width - right, across.isLogarithmic);
   const y = scale(lowest, highest, height - bottom, top, up.isLogarithmic);
-  const ticks =
-    up.isLogarithmic === true
-      ? powersOfTen(lowest, highest)
-      : Array.from({ length: UP_TICKS + 1 }, (_, index) => (highest * index) / UP_TICKS);
-  const step = Math.max(1, Math.ceil(across.values.length / ACROSS_TICKS));
-  const places = across.values.filter((_, index) => index % step === 0 || index === across.values.length - 1);
+  const ticks = up.isLogarithmic === true ? logarithmicSteps(lowest, highest) : roundSteps(highest, UP_TICKS);
+  const places = isEven ? roundSteps(furthest, ACROSS_TICKS) : across.values;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="12">`,
     '<rect width="100%" height="100%" fill="white"/>',
-    text(12, 18, heading, 'font-size="11"'),
+    text(12, 18, heading, 'font-weight="bold"'),
+    text(12, 34, note, 'font-size="10" fill="#555"'),
     ...ticks.flatMap((value) => [
       `<line x1="${left}" x2="${width - right}" y1="${y(value).toFixed(1)}" y2="${y(value).toFixed(1)}" stroke="#e4e4e4"/>`,
       text(left - 6, y(value) + 4, label(value), 'text-anchor="end"'),
     ]),
-    ...(step > 1 ? places.slice(0, -1) : places).map((value) =>
-      text(x(value), height - bottom + 18, label(value), 'text-anchor="middle"'),
-    ),
+    ...places.map((value) => text(x(value), height - bottom + 18, label(value), 'text-anchor="middle"')),
     text((left + width - right) / 2, height - bottom + 36, across.title, 'text-anchor="middle"'),
     text(left - 60, top - 8, up.title),
     ...lines.flatMap((line, index) => drawn(line, index, across.values, x, y, marks)),
@@ -96,12 +95,26 @@ function scale(
   return (value) => start + ((of(value) - of(from)) / span) * (end - start);
 }
 
-function powersOfTen(lowest: number, highest: number): number[] {
-  const first = Math.ceil(Math.log10(lowest));
-  const last = Math.floor(Math.log10(highest));
-  return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => 10 ** (first + index));
+/** Multiples of 1, 2 or 5 times a power of ten, from 0. */
+function roundSteps(highest: number, count: number): number[] {
+  const raw = highest / count;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= raw) ?? 10);
+  return Array.from({ length: Math.floor(highest / step) + 1 }, (_, index) => index * step);
+}
+
+/** 1, 2 and 5 times the powers of ten. */
+function logarithmicSteps(lowest: number, highest: number): number[] {
+  const first = Math.floor(Math.log10(lowest));
+  const powers = Array.from(
+    { length: Math.ceil(Math.log10(highest)) - first + 1 },
+    (_, index) => 10 ** (first + index),
+  );
+  return powers
+    .flatMap((power) => [power, 2 * power, 5 * power])
+    .filter((value) => value >= lowest && value <= highest);
 }
 
 function label(value: number): string {
-  return value >= 10 || value === 0 ? Math.round(value).toLocaleString('en') : value.toPrecision(2);
+  return value >= 10 || Number.isInteger(value) ? Math.round(value).toLocaleString('en') : value.toPrecision(2);
 }

@@ -18,7 +18,8 @@ function clusterPicture(samples: Samples, { small, middle, large, endpoints }: S
   const bare = samples.figure('trip', 'p50');
   const of = (fact: string): number[] => names.map((name) => samples.figure(name, fact));
   return linePicture({
-    heading: `One endpoint change, arrived in the worker to the kernel's answer, by the number of Services (x ${endpoints} endpoints). ${where}`,
+    heading: `One endpoint change, arrived in the worker to the kernel's answer: Services x ${endpoints} endpoints`,
+    note: where,
     across: { title: 'Services', values: [small, middle, large], isLogarithmic: true },
     up: { title: 'µs' },
     lines: [
@@ -32,7 +33,8 @@ function clusterPicture(samples: Samples, { small, middle, large, endpoints }: S
 
 function changePicture(samples: Samples, { middle, endpoints }: Sizes, where: string): string {
   return linePicture({
-    heading: `Endpoints of one Service of 1,000 that change at once, ${middle} x ${endpoints} beside it: arrived in the worker to the last answer. ${where}`,
+    heading: `Endpoints of one Service of 1,000 that change at once, ${middle} x ${endpoints} beside it: arrived in the worker to the last answer.`,
+    note: where,
     across: { title: 'endpoints that change', values: samples.series('change size', 'sizes') },
     up: { title: 'ms' },
     lines: [{ label: 'median', values: samples.series('change size', 'micros').map((micros) => micros / 1000) }],
@@ -43,7 +45,8 @@ function changePicture(samples: Samples, { middle, endpoints }: Sizes, where: st
 function churnPicture(samples: Samples, { middle, endpoints }: Sizes, where: string): string {
   const p50 = samples.series('churn', 'secondsP50Ms');
   return linePicture({
-    heading: `1,000 events a second on ${middle} x ${endpoints}: from being handed in to being in the kernel, each second's probes. ${where}`,
+    heading: `1,000 events a second on ${middle} x ${endpoints}: from being handed in to being in the kernel, each second's probes.`,
+    note: where,
     across: { title: 'seconds', values: p50.map((_, second) => second + 1) },
     up: { title: 'ms', isLogarithmic: true },
     lines: [
