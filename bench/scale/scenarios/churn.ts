@@ -122,7 +122,7 @@ class Observer {
   readonly #lag = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   readonly #probes: number[] = [];
   readonly #steadyProbes: number[] = [];
-  readonly #perSecond = { p50: [] as number[], max: [] as number[], rssMB: [] as number[], rate: [] as number[] };
+  readonly #perSecond = { p50: [] as number[], max: [] as number[], rssMB: [] as number[] };
   readonly #sums = { kernel: 0, plan: 0, operations: 0, passes: 0 };
   #steady: Facts = {};
   #sustained: Facts = { sustained: 0 };
