@@ -6,7 +6,7 @@ import type { Sample } from './workload.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 /** Where `scripts/bench.mjs` compiles the programs of `bench/floor`. */
-const programs = join(root, '.cache/bench');
+export const programs: string = join(root, '.cache/bench');
 
 export const ROUNDS = 5;
 
@@ -17,7 +17,8 @@ export function interleave(name: string, measurement: Measurement, long: boolean
   for (let round = 0; round < ROUNDS; round++) {
     for (const [at, way] of ways.entries()) {
       if (round >= (way.rounds ?? ROUNDS)) continue;
-      samples[at]?.push(inFreshNamespace('floor' in way.run ? floorPrepare : [], commandOf(name, way, long)));
+      const output = inFreshNamespace('floor' in way.run ? floorPrepare : [], commandOf(name, way, long));
+      samples[at]?.push(sampleOf(JSON.parse(output)));
     }
   }
   return samples;
@@ -37,10 +38,9 @@ function commandOf(name: string, { run }: Way, long: boolean): string[] {
 }
 
 /** `unshare` and not `ip netns`: it leaves nothing behind on a host. IPVS takes no destination before lo is up. */
-function inFreshNamespace(prepare: readonly string[], command: readonly string[]): Sample {
+export function inFreshNamespace(prepare: readonly string[], command: readonly string[]): string {
   const script = ['set -e', 'ip link set lo up', ...prepare, 'exec "$@"'].join('\n');
-  const output = execFileSync('unshare', ['--net', '--', 'sh', '-c', script, 'sh', ...command], { encoding: 'utf8' });
-  return sampleOf(JSON.parse(output));
+  return execFileSync('unshare', ['--net', '--', 'sh', '-c', script, 'sh', ...command], { encoding: 'utf8' });
 }
 
 function sampleOf(value: unknown): Sample {

@@ -1,4 +1,5 @@
 /** Horizontal bars as SVG: one group a quantity, one bar a way, so that ratios can be seen without reading numbers. */
+import { text } from './svg-text.ts';
 
 export interface Bar {
   readonly label: string;
@@ -58,9 +59,4 @@ export function barPicture(heading: string, groups: readonly BarGroup[]): string
     '</svg>',
     '',
   ].join('\n');
-}
-
-function text(x: number, y: number, content: string, attributes = ''): string {
-  const safe = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-  return `<text x="${x.toFixed(1)}" y="${y}" ${attributes}>${safe}</text>`;
 }

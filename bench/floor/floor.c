@@ -6,145 +6,15 @@
  *   floor each S D    the same one message at a time, each waiting for its acknowledgement
  *   floor read S D R  R times everything read back: services by genl, destinations from /proc/net/ip_vs, parsed (the median)
  *   floor ipset N     N entries added to a hash:ip,port,ip set of preset size
- *   floor sync S D    what a first sync writes: also the KUBE-CLUSTER-IP and KUBE-IPVS-IPS entries and the addresses on kube-ipvs0,
- *                     in the reconciler's order (the two sets and the link must be there)
+ *   floor sync S D B  what a first sync writes: also the KUBE-CLUSTER-IP and KUBE-IPVS-IPS entries and the VIPs, bound as B says (`addresses`
+ *                     on kube-ipvs0, the default, or local `routes`), in the reconciler's order (the two sets and the link must be there)
+ *   floor audit S D B R   R times all of that read back, as `read` does, with the entries of the two sets and the addresses or local routes
  *   floor trip N      N bare round trips: one IPVS weight change each, send and acknowledgement
  *   floor entry N     N bare round trips: one ipset entry each, there already
  *
  * Prints one line of JSON, times in microseconds. Run it in a fresh network namespace: deleted destinations slow later adds.
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/genetlink.h>
-#include <linux/ip_vs.h>
-#include <linux/netfilter/ipset/ip_set.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
-enum { BATCH = 128 * 1024, LARGEST = 512 };
-
-static size_t limit = BATCH;
-static uint8_t *buffer;
-static size_t used, room;
-static uint32_t sequence;
-
-static void die(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static void reserve(size_t more) {
-  if (used + more <= room) return;
-  room = (used + more) * 2;
-  buffer = realloc(buffer, room);
-  if (!buffer) die("realloc");
-}
-
-static struct nlmsghdr *begin(uint16_t type, const void *header, size_t length) {
-  reserve(LARGEST);
-  struct nlmsghdr *message = (struct nlmsghdr *)(buffer + used);
-  memset(message, 0, LARGEST);
-  message->nlmsg_type = type;
-  message->nlmsg_flags = NLM_F_REQUEST;
-  message->nlmsg_seq = ++sequence;
-  message->nlmsg_len = (uint32_t)(NLMSG_HDRLEN + length);
-  memcpy(NLMSG_DATA(message), header, length);
-  return message;
-}
-
-static struct nlattr *put(struct nlmsghdr *message, uint16_t type, const void *data, size_t length) {
-  struct nlattr *attribute = (struct nlattr *)((uint8_t *)message + NLMSG_ALIGN(message->nlmsg_len));
-  attribute->nla_type = type;
-  attribute->nla_len = (uint16_t)(NLA_HDRLEN + length);
-  if (length) memcpy((uint8_t *)attribute + NLA_HDRLEN, data, length);
-  message->nlmsg_len = (uint32_t)(NLMSG_ALIGN(message->nlmsg_len) + NLA_ALIGN(attribute->nla_len));
-  return attribute;
-}
-
-static void put8(struct nlmsghdr *m, uint16_t type, uint8_t value) { put(m, type, &value, 1); }
-static void put16(struct nlmsghdr *m, uint16_t type, uint16_t value) { put(m, type, &value, 2); }
-static void put32(struct nlmsghdr *m, uint16_t type, uint32_t value) { put(m, type, &value, 4); }
-
-static struct nlattr *nest(struct nlmsghdr *m, uint16_t type) { return put(m, type | NLA_F_NESTED, NULL, 0); }
-static void unnest(struct nlmsghdr *m, struct nlattr *attribute) {
-  attribute->nla_len = (uint16_t)((uint8_t *)m + m->nlmsg_len - (uint8_t *)attribute);
-}
-static void end(struct nlmsghdr *m) { used += NLMSG_ALIGN(m->nlmsg_len); }
-
-static int open_socket(int protocol) {
-  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), one = 1, send = 1 << 20, receive = 8 << 20;
-  if (fd < 0) die("socket");
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &send, sizeof send);
-  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive, sizeof receive);
-  setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof one);
-  return fd;
-}
-
-static uint16_t family_id(int fd) {
-  struct genlmsghdr header = {.cmd = CTRL_CMD_GETFAMILY, .version = 1};
-  struct nlmsghdr *m = begin(GENL_ID_CTRL, &header, sizeof header);
-  put(m, CTRL_ATTR_FAMILY_NAME, IPVS_GENL_NAME, sizeof IPVS_GENL_NAME);
-  if (send(fd, m, m->nlmsg_len, 0) < 0) die("send");
-  uint8_t answer[32768];
-  ssize_t n = recv(fd, answer, sizeof answer, 0);
-  struct nlmsghdr *reply = (struct nlmsghdr *)answer;
-  if (n < 0 || reply->nlmsg_type == NLMSG_ERROR) {
-    fprintf(stderr, "this kernel has no IPVS\n");
-    exit(1);
-  }
-  for (struct nlattr *a = (struct nlattr *)(answer + NLMSG_HDRLEN + GENL_HDRLEN); (uint8_t *)a < answer + n;
-       a = (struct nlattr *)((uint8_t *)a + NLA_ALIGN(a->nla_len)))
-    if (a->nla_type == CTRL_ATTR_FAMILY_ID) return *(uint16_t *)((uint8_t *)a + NLA_HDRLEN);
-  return 0;
-}
-
-/* Sends what is in the buffer in batches and waits for each last acknowledgement; an error answer ends the program. */
-static void run(int fd) {
-  static uint8_t answer[1 << 16];
-  for (size_t at = 0; at < used;) {
-    size_t stop = at;
-    struct nlmsghdr *last = NULL;
-    while (stop < used) {
-      struct nlmsghdr *m = (struct nlmsghdr *)(buffer + stop);
-      size_t length = NLMSG_ALIGN(m->nlmsg_len);
-      if (last && stop + length - at > limit) break;
-      last = m;
-      stop += length;
-    }
-    last->nlmsg_flags |= NLM_F_ACK;
-    if (send(fd, buffer + at, stop - at, 0) != (ssize_t)(stop - at)) die("send");
-    for (int done = 0; !done;) {
-      ssize_t n = recv(fd, answer, sizeof answer, 0);
-      if (n < 0) die("recv");
-      for (struct nlmsghdr *m = (struct nlmsghdr *)answer; NLMSG_OK(m, n); m = NLMSG_NEXT(m, n)) {
-        struct nlmsgerr *e = NLMSG_DATA(m);
-        if (m->nlmsg_type != NLMSG_ERROR) continue;
-        if (e->error) {
-          fprintf(stderr, "message %u: errno %d\n", m->nlmsg_seq, -e->error);
-          exit(1);
-        }
-        if (m->nlmsg_seq == last->nlmsg_seq) done = 1;
-      }
-    }
-    at = stop;
-  }
-}
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
+#include "netlink.h"
 
 static uint32_t vip(unsigned i) { return htonl(0x0a600001u + i); }
 static uint32_t pod(unsigned i) { return htonl(0x0af40001u + i % 60000u); }
@@ -232,6 +102,17 @@ static void add_address(unsigned i, unsigned link) {
   end(m);
 }
 
+static void add_route(unsigned i) {
+  struct rtmsg header = {.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_table = RT_TABLE_LOCAL, .rtm_protocol = 155,
+                         .rtm_scope = RT_SCOPE_HOST, .rtm_type = RTN_LOCAL};
+  struct nlmsghdr *m = begin(RTM_NEWROUTE, &header, sizeof header);
+  uint32_t v = vip(i);
+  m->nlmsg_flags |= NLM_F_CREATE | NLM_F_EXCL;
+  put(m, RTA_DST, &v, 4);
+  put32(m, RTA_OIF, if_nametoindex("lo"));
+  end(m);
+}
+
 /* The i-th of the entries 10.244.x.y,tcp:8080,10.244.x.y */
 static void add_pair(const char *set, unsigned i) {
   struct nfgenmsg header = {.nfgen_family = AF_INET, .version = NFNETLINK_V0};
@@ -265,19 +146,6 @@ static void create_set(const char *set, uint32_t hash_size) {
   put32(m, IPSET_ATTR_MAXELEM | NLA_F_NET_BYTEORDER, htonl(2 * hash_size));
   unnest(m, data);
   end(m);
-}
-
-static double timed(int fd) {
-  double start = now();
-  run(fd);
-  double micros = now() - start;
-  used = 0;
-  return micros;
-}
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
 }
 
 static void add_table(unsigned services, unsigned destinations) {
@@ -436,10 +304,10 @@ static void trips(int fd, unsigned count, void (*next)(unsigned)) {
 static void next_edit(unsigned i) { destination(IPVS_CMD_SET_DEST, 0, 0, 1 + i % 2); }
 static void next_entry(unsigned i) { add_pair("BENCH", i % 2); }
 
-static void sync_all(int genl, unsigned services, unsigned destinations) {
+/* What a first sync writes; the time that the kernel took for it. */
+static double write_all(int genl, int nfnl, int route, unsigned services, unsigned destinations, int routes) {
   unsigned link = if_nametoindex("kube-ipvs0");
   if (!link) die("kube-ipvs0");
-  int nfnl = open_socket(NETLINK_NETFILTER), route = open_socket(NETLINK_ROUTE);
   double micros = 0;
   for (unsigned i = 0; i < services; i++) new_service(i);
   micros += timed(genl);
@@ -450,10 +318,109 @@ static void sync_all(int genl, unsigned services, unsigned destinations) {
   micros += timed(genl);
   for (unsigned i = 0; i < services; i++) add_entry("KUBE-IPVS-IPS", i, 0);
   micros += timed(nfnl);
-  for (unsigned i = 0; i < services; i++) add_address(i, link);
-  micros += timed(route);
+  for (unsigned i = 0; i < services; i++) {
+    if (routes) add_route(i);
+    else add_address(i, link);
+  }
+  return micros + timed(route);
+}
+
+static void sync_all(int genl, unsigned services, unsigned destinations, int routes) {
+  int nfnl = open_socket(NETLINK_NETFILTER), route = open_socket(NETLINK_ROUTE);
+  double micros = write_all(genl, nfnl, route, services, destinations, routes);
   unsigned operations = services * (4 + destinations);
-  printf("{\"operations\":%u,\"sync\":%.4f}\n", operations, micros / operations);
+  printf("{\"operations\":%u,\"sync\":%.4f,\"ms\":%.4f}\n", operations, micros / operations, micros / 1000);
+}
+
+/* Addresses of entries, of an interface, of routes: kept as numbers. */
+static uint32_t *read_addresses;
+static unsigned address_count;
+
+static struct nlattr *attribute_of(struct nlattr *first, uint8_t *stop, uint16_t type) {
+  for (struct nlattr *a = first; (uint8_t *)a < stop; a = (struct nlattr *)((uint8_t *)a + NLA_ALIGN(a->nla_len)))
+    if ((a->nla_type & NLA_TYPE_MASK) == type) return a;
+  return NULL;
+}
+
+static uint8_t *end_of(struct nlattr *a) { return (uint8_t *)a + a->nla_len; }
+
+static void take_entries(struct nlmsghdr *m) {
+  uint8_t *stop = (uint8_t *)m + m->nlmsg_len;
+  struct nlattr *first = (struct nlattr *)((uint8_t *)NLMSG_DATA(m) + NLMSG_ALIGN(sizeof(struct nfgenmsg)));
+  struct nlattr *adt = attribute_of(first, stop, IPSET_ATTR_ADT);
+  if (!adt) return;
+  for (struct nlattr *data = adt + 1; (uint8_t *)data < end_of(adt);
+       data = (struct nlattr *)((uint8_t *)data + NLA_ALIGN(data->nla_len))) {
+    struct nlattr *ip = attribute_of(data + 1, end_of(data), IPSET_ATTR_IP);
+    struct nlattr *value = ip ? attribute_of(ip + 1, end_of(ip), IPSET_ATTR_IPADDR_IPV4) : NULL;
+    if (value) memcpy(&read_addresses[address_count++], value + 1, 4);
+  }
+}
+
+static void take_route(struct nlmsghdr *m) {
+  struct rtmsg *header = NLMSG_DATA(m);
+  if (header->rtm_type != RTN_LOCAL || header->rtm_protocol != 155) return;
+  struct nlattr *value = attribute_of((struct nlattr *)RTM_RTA(header), (uint8_t *)m + m->nlmsg_len, RTA_DST);
+  if (value) memcpy(&read_addresses[address_count++], value + 1, 4);
+}
+
+static void take_address(struct nlmsghdr *m) {
+  struct ifaddrmsg *header = NLMSG_DATA(m);
+  struct nlattr *value = attribute_of((struct nlattr *)IFA_RTA(header), (uint8_t *)m + m->nlmsg_len, IFA_LOCAL);
+  if (value) memcpy(&read_addresses[address_count++], value + 1, 4);
+}
+
+static void dump(int fd, struct nlmsghdr *request, void (*take)(struct nlmsghdr *)) {
+  static uint8_t answer[1 << 18];
+  request->nlmsg_flags |= NLM_F_DUMP;
+  if (send(fd, request, request->nlmsg_len, 0) < 0) die("send");
+  for (int done = 0; !done;) {
+    ssize_t n = recv(fd, answer, sizeof answer, 0);
+    if (n < 0) die("recv");
+    for (struct nlmsghdr *m = (struct nlmsghdr *)answer; NLMSG_OK(m, n); m = NLMSG_NEXT(m, n)) {
+      if (m->nlmsg_type == NLMSG_DONE) done = 1;
+      else if (m->nlmsg_type == NLMSG_ERROR) die("a dump was refused");
+      else take(m);
+    }
+  }
+  used = 0;
+}
+
+static void dump_set(int nfnl, const char *set) {
+  struct nfgenmsg header = {.nfgen_family = AF_INET, .version = NFNETLINK_V0};
+  struct nlmsghdr *m = begin((NFNL_SUBSYS_IPSET << 8) | IPSET_CMD_LIST, &header, sizeof header);
+  put8(m, IPSET_ATTR_PROTOCOL, 6);
+  put(m, IPSET_ATTR_SETNAME, set, strlen(set) + 1);
+  dump(nfnl, m, take_entries);
+}
+
+static void audit(int genl, unsigned services, unsigned destinations, int routes, unsigned rounds) {
+  int nfnl = open_socket(NETLINK_NETFILTER), route = open_socket(NETLINK_ROUTE);
+  write_all(genl, nfnl, route, services, destinations, routes);
+  double *times = calloc(rounds, sizeof *times);
+  read_services = calloc(services, sizeof *read_services);
+  read_dests = calloc(services * destinations, sizeof *read_dests);
+  read_addresses = calloc(3 * services + 64, sizeof *read_addresses);
+  for (unsigned round = 0; round < rounds; round++) {
+    service_count = dest_count = address_count = 0;
+    double start = now();
+    dump_services(genl);
+    read_table_text();
+    dump_set(nfnl, "KUBE-CLUSTER-IP");
+    dump_set(nfnl, "KUBE-IPVS-IPS");
+    struct ifaddrmsg addresses = {.ifa_family = AF_INET};
+    dump(route, begin(RTM_GETADDR, &addresses, sizeof addresses), take_address);
+    if (routes) {
+      struct rtmsg header = {.rtm_family = AF_INET, .rtm_table = RT_TABLE_LOCAL};
+      dump(route, begin(RTM_GETROUTE, &header, sizeof header), take_route);
+    }
+    times[round] = now() - start;
+    used = 0;
+    if (service_count != services || dest_count != services * destinations || address_count < 3 * services)
+      die("another number of objects");
+  }
+  qsort(times, rounds, sizeof *times, by_value);
+  printf("{\"ms\":%.4f}\n", times[rounds / 2] / 1000);
 }
 
 int main(int argc, char **argv) {
@@ -471,7 +438,7 @@ int main(int argc, char **argv) {
     }
     return 0;
   }
-  int genl = open_socket(NETLINK_GENERIC);
+  int genl = open_socket(NETLINK_GENERIC), routes = argc > 4 && strcmp(argv[4], "routes") == 0;
   ipvs = family_id(genl);
   used = 0;
   if (strcmp(mode, "table") == 0) {
@@ -482,14 +449,16 @@ int main(int argc, char **argv) {
   } else if (strcmp(mode, "read") == 0) {
     read_back(genl, n, d, argc > 4 ? (unsigned)atoi(argv[4]) : 1);
   } else if (strcmp(mode, "sync") == 0) {
-    sync_all(genl, n, d);
+    sync_all(genl, n, d, routes);
+  } else if (strcmp(mode, "audit") == 0) {
+    audit(genl, n, d, routes, argc > 5 ? (unsigned)atoi(argv[5]) : 1);
   } else if (strcmp(mode, "trip") == 0) {
     new_service(0);
     destination(IPVS_CMD_NEW_DEST, 0, 0, 1);
     timed(genl);
     trips(genl, n, next_edit);
   } else {
-    fprintf(stderr, "usage: floor table|each|sync S D | floor read S D R | floor ipset|trip|entry N\n");
+    fprintf(stderr, "usage: floor table|each S D | floor sync S D [B] | floor read S D R | floor audit S D B R | floor ipset|trip|entry N\n");
     return 2;
   }
   return 0;
