@@ -95,7 +95,8 @@ export class AppliedState implements KernelState {
       case 'create-destination':
       case 'update-destination':
       case 'ensure-destination':
-        if (!('fwmark' in operation.key)) this.#putDestination(serviceId(operation.key), operation.destination);
+        if ('fwmark' in operation.key) return;
+        this.#putDestination(serviceId(operation.key), destinationId(operation.destination), operation.destination);
         return;
       case 'remove-destination':
         if ('fwmark' in operation.key) return;
@@ -138,7 +139,7 @@ export class AppliedState implements KernelState {
   putService(id: ServiceId, node: ServiceNode): void {
     this.forgetService(id);
     this.#services.set(id, { service: node.service, destinations: new Map() });
-    for (const destination of node.destinations.values()) this.#putDestination(id, destination);
+    for (const [name, destination] of node.destinations) this.#putDestination(id, name, destination);
   }
 
   forgetService(id: ServiceId): void {
@@ -161,6 +162,12 @@ export class AppliedState implements KernelState {
     this.#sets.delete(name);
   }
 
+  /** One entry, as it was read. */
+  putEntry(name: SetName, entry: SetEntry, isThere: boolean): void {
+    if (isThere) this.#set(name).add(entry);
+    else this.#sets.get(name)?.delete(entry);
+  }
+
   putAddresses(addresses: Iterable<IpAddress>): void {
     this.#addresses.clear();
     for (const address of addresses) this.#addresses.add(address);
@@ -177,16 +184,20 @@ export class AppliedState implements KernelState {
     for (const address of routes) this.#routes.add(address);
   }
 
+  putRoute(address: IpAddress, isThere: boolean): void {
+    if (isThere) this.#routes.add(address);
+    else this.#routes.delete(address);
+  }
+
   #set(name: SetName): Set<SetEntry> {
     const set = this.#sets.get(name) ?? new Set<SetEntry>();
     this.#sets.set(name, set);
     return set;
   }
 
-  #putDestination(id: ServiceId, destination: Destination): void {
+  #putDestination(id: ServiceId, name: DestinationId, destination: Destination): void {
     const destinations = this.#services.get(id)?.destinations;
     if (destinations === undefined) return;
-    const name = destinationId(destination);
     if (!destinations.has(name)) this.#destinations += 1;
     destinations.set(name, destination);
     if (destination.weight !== 0) {
