@@ -3,7 +3,14 @@ import { familyOf, parseAddress } from '../address.ts';
 import { type Cursor, type KernelSession, readAll } from '../kernel/session.ts';
 import { isAddressKey } from '../plan/object-id.ts';
 import { setSpecs } from '../plan/sets.ts';
-import { type DestinationId, destinationId, type ServiceId, type ServiceNode, type SetName, serviceId } from '../plan/state.ts';
+import {
+  type DestinationId,
+  destinationId,
+  type ServiceId,
+  type ServiceNode,
+  type SetName,
+  serviceId,
+} from '../plan/state.ts';
 import { isVipRoute, vipRouteProtocol } from '../plan/vip-binding.ts';
 import type {
   AddressServiceKey,
@@ -55,6 +62,9 @@ export interface Observed {
   /** On the other interfaces, see `nodeAddresses`. */
   readonly nodeAddresses: readonly IpAddress[];
 }
+
+/** What {@link Observed} says of what is there whatever the Services are. */
+export type StaticRead = Pick<Observed, 'isProbeLeft' | 'setStates' | 'link' | 'timeouts'>;
 
 export const emptyObserved: Observed = {
   services: new Map(),

@@ -9,6 +9,7 @@ import { setSpecs } from '../plan/sets.ts';
 import type { KernelState, ServiceId, SetName } from '../plan/state.ts';
 import type { IpFamily, SetRef } from '../types.ts';
 import type { AppliedState } from './applied.ts';
+import type { Contests } from './contests.ts';
 import type { ForeignServices } from './foreign.ts';
 import { isClean, markWithDependents, mergeDirty, type ObjectScope, scopeOfKey } from './object-scope.ts';
 import { vipLink } from './observed.ts';
@@ -30,6 +31,7 @@ export interface PassParts {
   readonly applied: AppliedState;
   readonly foreign: ForeignServices;
   readonly retries: RetryQueue;
+  readonly contests: Pick<Contests, 'held'>;
   readonly writer: Writer;
 }
 
@@ -113,7 +115,7 @@ export class DataPlane {
     suspected: Set<ObjectId>,
     refused: Set<ObjectId>,
   ): boolean | undefined {
-    const { planner, applied, foreign, retries, writer } = this.#parts;
+    const { planner, applied, foreign, writer } = this.#parts;
     const { nowMs, tally, mayRemove, closed, unruled, broken } = request;
     const startMicros = request.nowMicros();
     if (!this.#readSuspects(scope, request)) return undefined;
@@ -126,7 +128,7 @@ export class DataPlane {
       link: vipLink,
       untouchable: foreign.untouchable,
       keeps: (address) => foreign.policy.keeps(address),
-      hold: retries.held(nowMs),
+      hold: this.#held(nowMs),
       closed,
       unruled,
     }).filter(({ operation }) => !('set' in operation && broken.has(operation.set.name)));
@@ -141,6 +143,11 @@ export class DataPlane {
     // What surprised may be gone with all that belonged to it.
     for (const suspect of outcome.suspects) this.#widen(scope, suspect);
     return outcome.complete;
+  }
+
+  #held(nowMs: number): ReadonlySet<ObjectId> {
+    const { retries, contests } = this.#parts;
+    return contests.held.size === 0 ? retries.held(nowMs) : new Set([...retries.held(nowMs), ...contests.held]);
   }
 
   #readSuspects(scope: DirtyObjects | 'all', request: PassRequest): boolean {

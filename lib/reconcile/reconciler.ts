@@ -13,12 +13,15 @@ import type { Handler } from '../thread/host.ts';
 import type { IpFamily } from '../types.ts';
 import { AddressFollower } from './address-follower.ts';
 import { AppliedState } from './applied.ts';
+import { Audit } from './audit.ts';
 import { ConntrackLane } from './conntrack-lane.ts';
+import { Contests } from './contests.ts';
 import { Drains } from './drains.ts';
+import { bindingDrift, type DriftContext, DriftLog } from './drift.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
-import { emptyObserved, type Observed, readKernel, vipLink } from './observed.ts';
+import { emptyObserved, type Observed, readKernel, type StaticRead, vipLink } from './observed.ts';
 import { OwnershipPolicy } from './ownership-policy.ts';
 import { DataPlane, DirtyQueue, kernelObject } from './pass.ts';
 import { planResult } from './plan-result.ts';
@@ -30,6 +33,7 @@ import type {
   ReconcileRequest,
   SyncReport,
 } from './protocol.ts';
+import { readInTurns } from './reading.ts';
 import { RetryQueue } from './retry-queue.ts';
 import { RuleInputs } from './rule-inputs.ts';
 import { RulesLane } from './rules-lane.ts';
@@ -49,7 +53,9 @@ interface Running {
   readonly iptables: Iptables;
   readonly writer: Writer;
   readonly plane: DataPlane;
+  readonly audit: Audit;
   readMs: number;
+  /** When the next round of the audit begins. */
   fullDueMs: number;
 }
 
@@ -65,6 +71,8 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #ruleInputs: RuleInputs;
   readonly #rules: RulesLane;
   readonly #dirty: DirtyQueue;
+  readonly #contests = new Contests();
+  readonly #drifts: DriftLog;
   #session: KernelSession | undefined;
   #running: Running | undefined;
   readonly #statics: Statics;
@@ -80,8 +88,12 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #inSnapshot = false;
   /** The first complete pass was made: from then on the kernel follows the records. */
   #complete = false;
-  /** The first complete pass waits for the rules. */
+  /** The first complete pass waits for the rules, or for the kernel to be read. */
   #completing = false;
+  /** Full passes that are under way or wait for one, and the last of them: they are made one after another, and the audit rests. */
+  #fulls = 0;
+  #lastFull: Promise<unknown> = Promise.resolve();
+  #driftContext: DriftContext | undefined;
 
   constructor(init: ReconcileInit, effects: ReconcileEffects) {
     this.#init = init;
@@ -90,6 +102,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#dirty = new DirtyQueue(this.#planner, this.#applied);
     this.#foreign = new ForeignServices(new OwnershipPolicy(init));
     this.#retries = new RetryQueue(effects.random);
+    this.#drifts = new DriftLog(this.#contests, this.#planner.desired);
     this.#statics = new Statics(init);
     this.#settings = new Settings(init, effects);
     this.#addresses = new AddressFollower(init, this.#applied, this.#retries);
@@ -110,7 +123,8 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         return this.#reply(request.nowMs, await this.#tick(request.nowMs));
       case 'resync':
         this.#retries.hurry();
-        return this.#reply(request.nowMs, await this.#full(this.#started(), request.nowMs));
+        for (const scope of this.#contests.hurry()) this.#dirty.addWithDependents(scope);
+        return this.#reply(request.nowMs, await this.#full(this.#started(), request.nowMs, true));
       case 'drain':
         this.#drains.replace(request.endpoints, request.nowMs);
         return this.#reply(request.nowMs, this.#drainEndpoints(request.nowMs));
@@ -132,7 +146,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const tally = new Tally();
     const session = this.#openSession();
     this.#beforeRead(session, nowMs);
-    const observed = readKernel(session, this.#init);
+    const observed = await readInTurns(session, this.#init, this.#turn);
     checkLink(observed);
     const { signal } = this.#closing;
     const iptables = await this.#effects.openIptables({ probe: true, signal });
@@ -149,13 +163,33 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       applied: this.#applied,
       foreign: this.#foreign,
       retries: this.#retries,
+      contests: this.#contests,
       writer,
     });
+    const audit = new Audit(
+      {
+        init: this.#init,
+        session,
+        desired: this.#planner.desired,
+        applied: this.#applied,
+        foreign: this.#foreign,
+        note: (drift) => this.#driftContext && this.#drifts.note(drift, this.#driftContext),
+        mark: (scope) => this.#dirty.addWithDependents(scope),
+        mendStatics: (read) =>
+          this.#driftContext && this.#mendStatics(read, running, this.#driftContext.nowMs, this.#driftContext.tally),
+        tookAddresses: (read) => {
+          this.#addresses.afterRead(read);
+          this.#know(read.nodeAddresses);
+        },
+      },
+      this.#init.syncPeriodMs,
+    );
     const running: Running = {
       session,
       iptables,
       writer,
       plane,
+      audit,
       readMs: nowMs,
       fullDueMs: nowMs + this.#init.syncPeriodMs,
     };
@@ -218,18 +252,22 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const tally = new Tally();
     const isFollowed = this.#follow(running, nowMs, tally);
     if (!this.#complete && this.#allSynced) return this.#first(running, nowMs);
-    if (!isFollowed || nowMs >= running.fullDueMs) return this.#full(running, nowMs);
+    if (!isFollowed || (!this.#complete && nowMs >= running.fullDueMs)) return this.#full(running, nowMs);
+    for (const scope of this.#contests.release(nowMs)) this.#dirty.addWithDependents(scope);
+    const audited = isDue(this.#auditDueMs, nowMs)
+      ? this.#auditOn(running, { nowMs, tally, isAsked: false })
+      : undefined;
+    if (audited === 'over') return this.#endAudit(running, nowMs, tally);
     const passDue = isDue(this.#passDueMs(nowMs), nowMs);
     const drainDue = this.#complete && isDue(this.#drains.nextMs, nowMs);
     const rulesDue = isDue(this.#rules.nextMs(nowMs), nowMs);
     const cleaningDue = this.#complete && isDue(this.#conntrack.nextMs(nowMs), nowMs);
     if (cleaningDue) this.#cleanConnections(running, nowMs, tally);
-    if (!passDue && !drainDue && !rulesDue && tally.udpCleaning === undefined && tally.failures.length === 0)
-      return undefined;
+    if (!passDue && !drainDue && !rulesDue && tally.isEmpty) return undefined;
     if (passDue) this.#write(running, nowMs, tally);
     if (drainDue) this.#drain(running, nowMs, tally);
     if (rulesDue) await this.#mendRules(running, nowMs, tally);
-    return this.#report('incremental', tally);
+    return this.#report(audited === 'failed' ? 'full' : 'incremental', tally);
   }
 
   /** Adopt, then differ: the first pass in which everything is known. */
@@ -243,7 +281,13 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       if (this.#inSnapshot || this.#closing.signal.aborted) return undefined;
     }
     this.#events.push(...this.#warnings.update('node', this.#ruleInputs.warnings()));
-    if (nowMs - running.readMs > freshMs && !this.#read(running, nowMs, tally)) return this.#report('full', tally);
+    if (nowMs - running.readMs > freshMs) {
+      this.#completing = true;
+      const isRead = await this.#read(running, nowMs, tally);
+      this.#completing = false;
+      if (!isRead) return this.#report('full', tally);
+      if (this.#inSnapshot || this.#closing.signal.aborted) return undefined;
+    }
     this.#complete = true;
     this.#dirty.add('all');
     // Endpoints and virtual services may have gone while nobody looked.
@@ -253,37 +297,100 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return report;
   }
 
-  /** Reads the kernel, compares everything, mends; the rules and the sysctls, too. */
-  async #full(running: Running, nowMs: number): Promise<SyncReport> {
+  /** Reads the kernel, compares everything, mends; the rules and the sysctls, too. Others are answered meanwhile. */
+  #full(running: Running, nowMs: number, isAsked: boolean = false): Promise<SyncReport> {
+    this.#fulls += 1;
+    const full = this.#lastFull
+      .then(() => this.#fullPass(running, nowMs, isAsked))
+      .finally(() => {
+        this.#fulls -= 1;
+      });
+    this.#lastFull = full.catch(() => {});
+    return full;
+  }
+
+  async #fullPass(running: Running, nowMs: number, isAsked: boolean): Promise<SyncReport> {
     const tally = new Tally();
-    if (this.#read(running, nowMs, tally)) {
-      this.#mendSysctls(tally);
-      const missing = this.#planner.unknownSchedulers;
-      if (missing.size > 0) {
-        this.#planner.lackSchedulers(new Set([...missing].filter((name) => !hasScheduler(running.session, name))));
-        this.#project();
-      }
-      if (this.#complete && !this.#inSnapshot) {
-        this.#dirty.add('all');
-        this.#write(running, nowMs, tally);
-        if (isDue(this.#drains.nextMs, nowMs)) this.#drain(running, nowMs, tally);
-        this.#events.push(...this.#foreign.report());
-      }
+    const { signal } = this.#closing;
+    if (!this.#complete) {
+      if (await this.#read(running, nowMs, tally)) this.#mendSysctls(tally);
+      await this.#mendRules(running, nowMs, tally);
+      return this.#report('full', tally);
+    }
+    this.#beforeRead(running.session, nowMs);
+    running.audit.abandon();
+    for (;;) {
+      const audited = this.#auditOn(running, { nowMs, tally, isAsked });
+      if (audited === 'over') return this.#endAudit(running, nowMs, tally);
+      if (audited === 'failed') break;
+      await this.#turn();
+      signal.throwIfAborted();
     }
     await this.#mendRules(running, nowMs, tally);
     return this.#report('full', tally);
   }
 
-  /** A kernel that cannot be read is left as it is, and so is what is believed of it. */
-  #read(running: Running, nowMs: number, tally: Tally): boolean {
+  /** A slice of the audit, and what follows from it. */
+  #auditOn(running: Running, context: Omit<DriftContext, 'events'>): 'under way' | 'over' | 'failed' {
+    const { audit } = running;
+    const { nowMs, tally } = context;
+    let isOver: boolean;
+    try {
+      if (audit.nextMs === undefined) this.#beginAudit(running, nowMs);
+      this.#driftContext = { ...context, events: this.#events };
+      isOver = audit.slice(nowMs);
+    } catch (error) {
+      this.#couldNotRead(error, running, nowMs, tally);
+      return 'failed';
+    } finally {
+      this.#driftContext = undefined;
+    }
+    if (!this.#dirty.isEmpty && this.#mayWrite) this.#write(running, nowMs, tally);
+    return isOver ? 'over' : 'under way';
+  }
+
+  #beginAudit(running: Running, nowMs: number): void {
+    this.#drifts.begin(nowMs);
+    running.audit.begin(nowMs);
+    running.fullDueMs = nowMs + this.#init.syncPeriodMs;
+  }
+
+  /** Everything of the kernel was looked at: what goes with it. */
+  async #endAudit(running: Running, nowMs: number, tally: Tally): Promise<SyncReport> {
+    this.#retries.cleared(kernelObject);
+    this.#mendSysctls(tally);
+    const missing = this.#planner.unknownSchedulers;
+    if (missing.size > 0) {
+      this.#planner.lackSchedulers(new Set([...missing].filter((name) => !hasScheduler(running.session, name))));
+      this.#project();
+    }
+    if (this.#mayWrite) {
+      if (isDue(this.#passDueMs(nowMs), nowMs)) this.#write(running, nowMs, tally);
+      if (isDue(this.#drains.nextMs, nowMs)) this.#drain(running, nowMs, tally);
+      this.#events.push(...this.#foreign.report());
+    }
+    await this.#mendRules(running, nowMs, tally);
+    return this.#report('full', tally);
+  }
+
+  get #mayWrite(): boolean {
+    return this.#complete && !this.#inSnapshot;
+  }
+
+  #couldNotRead(error: unknown, running: Running, nowMs: number, tally: Tally): void {
+    const failure = this.#retries.failed(kernelObject, { kind: 'static' }, 'read', toErrorRecord(error), nowMs);
+    tally.failures.push(failure);
+    running.fullDueMs = nowMs + Math.min(failure.retryInMs, this.#init.syncPeriodMs);
+  }
+
+  /** Before anything of the Services is written. A kernel that cannot be read is left as it is, and so is what is believed of it. */
+  async #read(running: Running, nowMs: number, tally: Tally): Promise<boolean> {
     let observed: Observed;
     this.#beforeRead(running.session, nowMs);
     try {
-      observed = readKernel(running.session, this.#init);
+      observed = await readInTurns(running.session, this.#init, this.#turn);
     } catch (error) {
-      const failure = this.#retries.failed(kernelObject, { kind: 'static' }, 'read', toErrorRecord(error), nowMs);
-      tally.failures.push(failure);
-      running.fullDueMs = nowMs + Math.min(failure.retryInMs, this.#init.syncPeriodMs);
+      this.#couldNotRead(error, running, nowMs, tally);
       return false;
     }
     this.#retries.cleared(kernelObject);
@@ -294,10 +401,20 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return true;
   }
 
+  /** Lets others have their turn. */
+  readonly #turn = async (): Promise<void> => {
+    await this.#effects.turn?.();
+  };
+
   /** Takes in what others did to links and addresses. False: only a full pass can tell what has changed. */
   #follow({ session }: Running, nowMs: number, tally: Tally): boolean {
     const { isLost, vips, nodeAddresses } = this.#addresses.follow(session, nowMs, tally);
-    for (const address of vips) this.#dirty.addWithDependents({ kind: 'address', address });
+    for (const address of vips) {
+      this.#dirty.addWithDependents({ kind: 'address', address });
+      const isThere = this.#applied.addresses.has(address);
+      const drifts = this.#complete ? bindingDrift('addresses', address, isThere, this.#planner.desired) : [];
+      for (const drift of drifts) this.#drifts.note(drift, { nowMs, tally, events: this.#events, isAsked: false });
+    }
     if (nodeAddresses !== undefined) this.#know(nodeAddresses);
     return !isLost;
   }
@@ -321,7 +438,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return nodeAddressesRecord(this.#init.nodeName, addresses, this.#revision);
   }
 
-  #mendStatics(observed: Observed, running: Running, nowMs: number, tally: Tally): void {
+  #mendStatics(observed: StaticRead, running: Running, nowMs: number, tally: Tally): void {
     const { warnings, retryInMs } = this.#statics.mend(observed, running.writer, nowMs, tally);
     this.#events.push(...this.#warnings.update('statics', warnings));
     running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
@@ -354,6 +471,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #write(running: Running, nowMs: number, tally: Tally): void {
+    running.audit.release();
     const options = { mayRemove: this.#allSynced, closed: this.#rules.unproven, nowMs };
     let released: readonly DirtyObjects[];
     do {
@@ -401,6 +519,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#dirty.addReleased(this.#rules.follow());
     this.#conntrack.note(changed.services);
     for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope);
+    for (const scope of this.#contests.forget(changed, this.#planner.desired)) this.#dirty.addWithDependents(scope);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
     return changed;
   }
@@ -453,7 +572,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       destinations: this.#applied.destinations,
       draining: this.#drains.size,
       foreign: this.#foreign.count,
-      contested: this.#foreign.contested,
+      contested: this.#foreign.contested + this.#contests.size,
       complete: this.#complete,
     });
   }
@@ -483,11 +602,24 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #wakeInMs(nowMs: number): number | undefined {
     const running = this.#running;
     if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
-    const times = [running.fullDueMs, this.#rules.nextMs(nowMs), this.#addresses.nextMs];
-    if (this.#complete) times.push(this.#passDueMs(nowMs), this.#drains.nextMs, this.#conntrack.nextMs(nowMs));
-    else if (this.#allSynced) times.push(this.#retries.dueMs(kernelObject) ?? nowMs);
+    const times = [this.#rules.nextMs(nowMs), this.#addresses.nextMs];
+    if (this.#complete)
+      times.push(
+        this.#auditDueMs,
+        this.#contests.nextMs,
+        this.#passDueMs(nowMs),
+        this.#drains.nextMs,
+        this.#conntrack.nextMs(nowMs),
+      );
+    else times.push(running.fullDueMs, ...(this.#allSynced ? [this.#retries.dueMs(kernelObject) ?? nowMs] : []));
     const known = times.filter((time) => time !== undefined);
-    return Math.max(0, Math.min(...known) - nowMs);
+    return known.length === 0 ? undefined : Math.max(0, Math.min(...known) - nowMs);
+  }
+
+  /** When the audit goes on, or begins anew; not while a full pass does the same. */
+  get #auditDueMs(): number | undefined {
+    if (this.#running === undefined || this.#fulls > 0) return undefined;
+    return this.#running.audit.nextMs ?? this.#running.fullDueMs;
   }
 }
 

@@ -1,7 +1,7 @@
 /** Counts of one pass, on the way to its report. */
 import type { BatchResult } from '../kernel/session.ts';
 import type { Operation } from '../operations.ts';
-import type { SyncFailure, SyncReport, UdpCleaning } from './protocol.ts';
+import type { DriftCounts, SyncFailure, SyncReport, UdpCleaning } from './protocol.ts';
 
 export class Tally {
   readonly failures: SyncFailure[] = [];
@@ -9,11 +9,26 @@ export class Tally {
   sysctlsWritten = 0;
   planMicros = 0;
   unknown = 0;
+  readonly drift: { -readonly [K in keyof DriftCounts]: DriftCounts[K] } = { missing: 0, extra: 0, changed: 0 };
   udpCleaning: UdpCleaning | undefined;
   #operations = 0;
   #roundTrips = 0;
   #kernelMicros = 0;
   readonly #byVerb = new Map<string, number>();
+
+  /** Nothing was tried, found or said. */
+  get isEmpty(): boolean {
+    return (
+      this.#operations + this.rulesWritten + this.sysctlsWritten + this.failures.length === 0 &&
+      this.udpCleaning === undefined &&
+      !this.#hasDrift
+    );
+  }
+
+  get #hasDrift(): boolean {
+    const { missing, extra, changed } = this.drift;
+    return missing + extra + changed > 0;
+  }
 
   tried(operations: readonly Operation[], result: BatchResult): void {
     for (const { verb } of operations) this.#byVerb.set(verb, (this.#byVerb.get(verb) ?? 0) + 1);
@@ -32,6 +47,7 @@ export class Tally {
       sysctlsWritten: this.sysctlsWritten,
       failures: this.failures,
       ...(this.udpCleaning === undefined ? {} : { udpCleaning: this.udpCleaning }),
+      ...(this.#hasDrift ? { drift: { ...this.drift } } : {}),
       unknown: this.unknown,
       roundTrips: this.#roundTrips,
       planMicros: Math.round(this.planMicros),
