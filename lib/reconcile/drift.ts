@@ -31,7 +31,8 @@ export interface Drift {
 export interface DriftContext {
   readonly nowMs: number;
   readonly tally: Tally;
-  readonly events: ReconcileEvent[];
+  /** To whoever listens. */
+  tell(event: ReconcileEvent): void;
   /** Somebody asked for a full pass: what is contested is put right once more. */
   readonly isAsked: boolean;
 }
@@ -52,15 +53,15 @@ export class DriftLog {
     this.#contests.forgetOld(nowMs);
   }
 
-  note(drift: Drift, { nowMs, tally, events, isAsked }: DriftContext): void {
+  note(drift: Drift, { nowMs, tally, tell, isAsked }: DriftContext): void {
     const { object, scope, kind, found } = drift;
     tally.drift[kind] += 1;
     this.#events += 1;
-    if (this.#events <= maxEvents) events.push({ kind: 'drift', object, message: `${object}: ${found}` });
+    if (this.#events <= maxEvents) tell({ kind: 'drift', object, message: `${object}: ${found}` });
     if (scope.kind === 'static') return;
     const contest = this.#contests.found(drift, { nowMs, isAsked, desired: this.#desired });
     if (contest === undefined) return;
-    if (contest.event !== undefined) events.push(contest.event);
+    if (contest.event !== undefined) tell(contest.event);
     if (contest.failure !== undefined) tally.failures.push(contest.failure);
   }
 }

@@ -2,28 +2,26 @@
  * The worker's state and its answers to requests. Owns no timer: each reply says when to call again. The synchronous part of a
  * request is one pass, never interrupted; only the iptables lane is awaited, and other requests go on meanwhile.
  */
-import { familyOf } from '../address.ts';
-import { ProxierError, toErrorRecord } from '../errors.ts';
+import { ProxierError } from '../errors.ts';
 import type { Iptables } from '../kernel/iptables.ts';
 import type { KernelSession } from '../kernel/session.ts';
 import type { DirtyObjects } from '../plan/dirty.ts';
 import { Planner } from '../plan/planner.ts';
 import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
-import type { IpFamily } from '../types.ts';
 import { AddressFollower } from './address-follower.ts';
 import { AppliedState } from './applied.ts';
-import { Audit } from './audit.ts';
+import { Auditor } from './auditor.ts';
 import { ConntrackLane } from './conntrack-lane.ts';
-import { Contests } from './contests.ts';
 import { Drains } from './drains.ts';
-import { bindingDrift, type DriftContext, DriftLog } from './drift.ts';
+import type { DriftContext } from './drift.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
-import { emptyObserved, type Observed, readKernel, type StaticRead, vipLink } from './observed.ts';
+import { type Observed, type StaticRead, vipLink } from './observed.ts';
 import { OwnershipPolicy } from './ownership-policy.ts';
 import { DataPlane, DirtyQueue, kernelObject } from './pass.ts';
+import { emptyGround, readGround } from './plan-now.ts';
 import { planResult } from './plan-result.ts';
 import type {
   PlanResult,
@@ -37,9 +35,10 @@ import { readInTurns } from './reading.ts';
 import { RetryQueue } from './retry-queue.ts';
 import { RuleInputs } from './rule-inputs.ts';
 import { RulesLane } from './rules-lane.ts';
+import { askForAll, askForSaid } from './scheduler-search.ts';
 import { Settings } from './settings.ts';
 import { StandingWarnings } from './standing-warnings.ts';
-import { checkLink, checkScheduler, hasScheduler, linkError } from './static-part.ts';
+import { checkLink, checkScheduler, linkError } from './static-part.ts';
 import { Statics } from './statics.ts';
 import { Tally } from './tally.ts';
 import { Writer } from './writer.ts';
@@ -53,10 +52,7 @@ interface Running {
   readonly iptables: Iptables;
   readonly writer: Writer;
   readonly plane: DataPlane;
-  readonly audit: Audit;
   readMs: number;
-  /** When the next round of the audit begins. */
-  fullDueMs: number;
 }
 
 export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
@@ -71,8 +67,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #ruleInputs: RuleInputs;
   readonly #rules: RulesLane;
   readonly #dirty: DirtyQueue;
-  readonly #contests = new Contests();
-  readonly #drifts: DriftLog;
+  readonly #auditor: Auditor;
   #session: KernelSession | undefined;
   #running: Running | undefined;
   readonly #statics: Statics;
@@ -90,10 +85,6 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #complete = false;
   /** The first complete pass waits for the rules, or for the kernel to be read. */
   #completing = false;
-  /** Full passes that are under way or wait for one, and the last of them: they are made one after another, and the audit rests. */
-  #fulls = 0;
-  #lastFull: Promise<unknown> = Promise.resolve();
-  #driftContext: DriftContext | undefined;
 
   constructor(init: ReconcileInit, effects: ReconcileEffects) {
     this.#init = init;
@@ -102,7 +93,6 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#dirty = new DirtyQueue(this.#planner, this.#applied);
     this.#foreign = new ForeignServices(new OwnershipPolicy(init));
     this.#retries = new RetryQueue(effects.random);
-    this.#drifts = new DriftLog(this.#contests, this.#planner.desired);
     this.#statics = new Statics(init);
     this.#settings = new Settings(init, effects);
     this.#addresses = new AddressFollower(init, this.#applied, this.#retries);
@@ -111,6 +101,23 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#conntrack = new ConntrackLane({ desired: this.#planner.desired, applied: this.#applied, untouchable });
     this.#ruleInputs = new RuleInputs(init, this.#planner, this.#applied, () => this.#complete);
     this.#rules = new RulesLane(init.families, this.#ruleInputs, effects.random);
+    this.#auditor = new Auditor({
+      init,
+      planner: this.#planner,
+      applied: this.#applied,
+      foreign: this.#foreign,
+      retries: this.#retries,
+      dirty: this.#dirty,
+      turn: () => this.#turn(),
+      tookAddresses: (read) => {
+        this.#addresses.afterRead(read);
+        this.#know(read.nodeAddresses);
+      },
+      mendStatics: (read, nowMs, tally) => this.#mendStatics(read, this.#started(), nowMs, tally),
+      write: (nowMs, tally) => {
+        if (this.#mayWrite) this.#write(this.#started(), nowMs, tally);
+      },
+    });
   }
 
   async handle(request: ReconcileRequest): Promise<ReconcileReply> {
@@ -123,7 +130,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         return this.#reply(request.nowMs, await this.#tick(request.nowMs));
       case 'resync':
         this.#retries.hurry();
-        for (const scope of this.#contests.hurry()) this.#dirty.addWithDependents(scope);
+        this.#auditor.retry('all');
         return this.#reply(request.nowMs, await this.#full(this.#started(), request.nowMs, true));
       case 'drain':
         this.#drains.replace(request.endpoints, request.nowMs);
@@ -146,7 +153,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const tally = new Tally();
     const session = this.#openSession();
     this.#beforeRead(session, nowMs);
-    const observed = await readInTurns(session, this.#init, this.#turn);
+    const observed = await readInTurns(session, this.#init, () => this.#turn());
     checkLink(observed);
     const { signal } = this.#closing;
     const iptables = await this.#effects.openIptables({ probe: true, signal });
@@ -163,36 +170,18 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       applied: this.#applied,
       foreign: this.#foreign,
       retries: this.#retries,
-      contests: this.#contests,
+      contests: this.#auditor.contests,
       writer,
     });
-    const audit = new Audit(
-      {
-        init: this.#init,
-        session,
-        desired: this.#planner.desired,
-        applied: this.#applied,
-        foreign: this.#foreign,
-        note: (drift) => this.#driftContext && this.#drifts.note(drift, this.#driftContext),
-        mark: (scope) => this.#dirty.addWithDependents(scope),
-        mendStatics: (read) =>
-          this.#driftContext && this.#mendStatics(read, running, this.#driftContext.nowMs, this.#driftContext.tally),
-        tookAddresses: (read) => {
-          this.#addresses.afterRead(read);
-          this.#know(read.nodeAddresses);
-        },
-      },
-      this.#init.syncPeriodMs,
-    );
     const running: Running = {
       session,
       iptables,
       writer,
       plane,
-      audit,
       readMs: nowMs,
-      fullDueMs: nowMs + this.#init.syncPeriodMs,
     };
+    this.#auditor.open(session);
+    this.#auditor.roundBegins(nowMs);
     this.#takeIn(observed, running, nowMs);
     this.#mendStatics(observed, running, nowMs, tally);
     const linkFailure = tally.failures.find(({ object }) => object === `link ${vipLink}`);
@@ -228,22 +217,12 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     // A snapshot drops what it does not say; what the worker has read itself is said again.
     const own = ends && this.#nodeAddresses !== undefined ? [this.#nodeRecord(this.#nodeAddresses)] : [];
     this.#planner.apply({ ...message, records: [...message.records, ...own] });
-    this.#askAgain(message.records);
+    if (this.#running !== undefined && !this.#inSnapshot) {
+      askForSaid(this.#planner, this.#running.session, message.records);
+    }
     if (message.allSynced && !this.#allSynced) this.#dirty.add('all');
     this.#allSynced = message.allSynced;
     this.#project();
-  }
-
-  /** A Service is said that asks for a scheduler the kernel did not have: whoever wrote it may have loaded the module before. */
-  #askAgain(records: RecordMessage['records']): void {
-    const missing = this.#planner.unknownSchedulers;
-    if (this.#running === undefined || missing.size === 0 || this.#inSnapshot) return;
-    const { session } = this.#running;
-    const asked = records.flatMap((record) =>
-      record.kind === 'service' ? (record.body?.tuning?.scheduler ?? []) : [],
-    );
-    const found = new Set([...new Set(asked)].filter((name) => missing.has(name) && hasScheduler(session, name)));
-    if (found.size > 0) this.#planner.lackSchedulers(new Set([...missing].filter((name) => !found.has(name))));
   }
 
   async #tick(nowMs: number): Promise<SyncReport | undefined> {
@@ -252,11 +231,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const tally = new Tally();
     const isFollowed = this.#follow(running, nowMs, tally);
     if (!this.#complete && this.#allSynced) return this.#first(running, nowMs);
-    if (!isFollowed || (!this.#complete && nowMs >= running.fullDueMs)) return this.#full(running, nowMs);
-    for (const scope of this.#contests.release(nowMs)) this.#dirty.addWithDependents(scope);
-    const audited = isDue(this.#auditDueMs, nowMs)
-      ? this.#auditOn(running, { nowMs, tally, isAsked: false })
-      : undefined;
+    if (!isFollowed || (!this.#complete && nowMs >= this.#auditor.nextRoundMs)) return this.#full(running, nowMs);
+    this.#auditor.retry(nowMs);
+    const auditDue = this.#complete && isDue(this.#auditor.dueMs, nowMs);
+    const audited = auditDue ? this.#auditor.step(this.#drifting(nowMs, tally)) : undefined;
     if (audited === 'over') return this.#endAudit(running, nowMs, tally);
     const passDue = isDue(this.#passDueMs(nowMs), nowMs);
     const drainDue = this.#complete && isDue(this.#drains.nextMs, nowMs);
@@ -299,14 +277,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
 
   /** Reads the kernel, compares everything, mends; the rules and the sysctls, too. Others are answered meanwhile. */
   #full(running: Running, nowMs: number, isAsked: boolean = false): Promise<SyncReport> {
-    this.#fulls += 1;
-    const full = this.#lastFull
-      .then(() => this.#fullPass(running, nowMs, isAsked))
-      .finally(() => {
-        this.#fulls -= 1;
-      });
-    this.#lastFull = full.catch(() => {});
-    return full;
+    return this.#auditor.alone(() => this.#fullPass(running, nowMs, isAsked));
   }
 
   async #fullPass(running: Running, nowMs: number, isAsked: boolean): Promise<SyncReport> {
@@ -314,56 +285,22 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const { signal } = this.#closing;
     if (!this.#complete) {
       if (await this.#read(running, nowMs, tally)) this.#mendSysctls(tally);
-      await this.#mendRules(running, nowMs, tally);
-      return this.#report('full', tally);
+      if (!this.#complete) {
+        await this.#mendRules(running, nowMs, tally);
+        return this.#report('full', tally);
+      }
     }
     this.#beforeRead(running.session, nowMs);
-    running.audit.abandon();
-    for (;;) {
-      const audited = this.#auditOn(running, { nowMs, tally, isAsked });
-      if (audited === 'over') return this.#endAudit(running, nowMs, tally);
-      if (audited === 'failed') break;
-      await this.#turn();
-      signal.throwIfAborted();
-    }
+    const audited = await this.#auditor.through(this.#drifting(nowMs, tally, isAsked), signal);
+    if (audited === 'over') return this.#endAudit(running, nowMs, tally);
     await this.#mendRules(running, nowMs, tally);
     return this.#report('full', tally);
   }
 
-  /** A slice of the audit, and what follows from it. */
-  #auditOn(running: Running, context: Omit<DriftContext, 'events'>): 'under way' | 'over' | 'failed' {
-    const { audit } = running;
-    const { nowMs, tally } = context;
-    let isOver: boolean;
-    try {
-      if (audit.nextMs === undefined) this.#beginAudit(running, nowMs);
-      this.#driftContext = { ...context, events: this.#events };
-      isOver = audit.slice(nowMs);
-    } catch (error) {
-      this.#couldNotRead(error, running, nowMs, tally);
-      return 'failed';
-    } finally {
-      this.#driftContext = undefined;
-    }
-    if (!this.#dirty.isEmpty && this.#mayWrite) this.#write(running, nowMs, tally);
-    return isOver ? 'over' : 'under way';
-  }
-
-  #beginAudit(running: Running, nowMs: number): void {
-    this.#drifts.begin(nowMs);
-    running.audit.begin(nowMs);
-    running.fullDueMs = nowMs + this.#init.syncPeriodMs;
-  }
-
   /** Everything of the kernel was looked at: what goes with it. */
   async #endAudit(running: Running, nowMs: number, tally: Tally): Promise<SyncReport> {
-    this.#retries.cleared(kernelObject);
     this.#mendSysctls(tally);
-    const missing = this.#planner.unknownSchedulers;
-    if (missing.size > 0) {
-      this.#planner.lackSchedulers(new Set([...missing].filter((name) => !hasScheduler(running.session, name))));
-      this.#project();
-    }
+    if (askForAll(this.#planner, running.session)) this.#project();
     if (this.#mayWrite) {
       if (isDue(this.#passDueMs(nowMs), nowMs)) this.#write(running, nowMs, tally);
       if (isDue(this.#drains.nextMs, nowMs)) this.#drain(running, nowMs, tally);
@@ -373,14 +310,12 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return this.#report('full', tally);
   }
 
-  get #mayWrite(): boolean {
-    return this.#complete && !this.#inSnapshot;
+  #drifting(nowMs: number, tally: Tally, isAsked: boolean = false): DriftContext {
+    return { nowMs, tally, tell: (event) => this.#events.push(event), isAsked };
   }
 
-  #couldNotRead(error: unknown, running: Running, nowMs: number, tally: Tally): void {
-    const failure = this.#retries.failed(kernelObject, { kind: 'static' }, 'read', toErrorRecord(error), nowMs);
-    tally.failures.push(failure);
-    running.fullDueMs = nowMs + Math.min(failure.retryInMs, this.#init.syncPeriodMs);
+  get #mayWrite(): boolean {
+    return this.#complete && !this.#inSnapshot;
   }
 
   /** Before anything of the Services is written. A kernel that cannot be read is left as it is, and so is what is believed of it. */
@@ -388,33 +323,31 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     let observed: Observed;
     this.#beforeRead(running.session, nowMs);
     try {
-      observed = await readInTurns(running.session, this.#init, this.#turn);
+      observed = await readInTurns(running.session, this.#init, () => this.#turn());
     } catch (error) {
-      this.#couldNotRead(error, running, nowMs, tally);
+      this.#auditor.couldNotRead(error, nowMs, tally);
       return false;
     }
+    // The first complete pass was made meanwhile: what was read is older than what it wrote.
+    if (this.#complete) return true;
     this.#retries.cleared(kernelObject);
     running.plane.trust();
-    running.fullDueMs = nowMs + this.#init.syncPeriodMs;
+    this.#auditor.roundBegins(nowMs);
     this.#takeIn(observed, running, nowMs);
     this.#mendStatics(observed, running, nowMs, tally);
     return true;
   }
 
   /** Lets others have their turn. */
-  readonly #turn = async (): Promise<void> => {
+  async #turn(): Promise<void> {
     await this.#effects.turn?.();
-  };
+  }
 
   /** Takes in what others did to links and addresses. False: only a full pass can tell what has changed. */
   #follow({ session }: Running, nowMs: number, tally: Tally): boolean {
     const { isLost, vips, nodeAddresses } = this.#addresses.follow(session, nowMs, tally);
-    for (const address of vips) {
-      this.#dirty.addWithDependents({ kind: 'address', address });
-      const isThere = this.#applied.addresses.has(address);
-      const drifts = this.#complete ? bindingDrift('addresses', address, isThere, this.#planner.desired) : [];
-      for (const drift of drifts) this.#drifts.note(drift, { nowMs, tally, events: this.#events, isAsked: false });
-    }
+    for (const address of vips) this.#dirty.addWithDependents({ kind: 'address', address });
+    if (this.#complete) this.#auditor.sawVips(vips, this.#drifting(nowMs, tally));
     if (nodeAddresses !== undefined) this.#know(nodeAddresses);
     return !isLost;
   }
@@ -441,7 +374,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #mendStatics(observed: StaticRead, running: Running, nowMs: number, tally: Tally): void {
     const { warnings, retryInMs } = this.#statics.mend(observed, running.writer, nowMs, tally);
     this.#events.push(...this.#warnings.update('statics', warnings));
-    running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
+    this.#auditor.nextRoundMs = Math.min(this.#auditor.nextRoundMs, nowMs + retryInMs);
   }
 
   #beforeRead(session: KernelSession, nowMs: number): void {
@@ -471,7 +404,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #write(running: Running, nowMs: number, tally: Tally): void {
-    running.audit.release();
+    this.#auditor.release();
     const options = { mayRemove: this.#allSynced, closed: this.#rules.unproven, nowMs };
     let released: readonly DirtyObjects[];
     do {
@@ -519,24 +452,24 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#dirty.addReleased(this.#rules.follow());
     this.#conntrack.note(changed.services);
     for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope);
-    for (const scope of this.#contests.forget(changed, this.#planner.desired)) this.#dirty.addWithDependents(scope);
+    this.#auditor.follow(changed);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
     return changed;
   }
 
   async #plan(against: 'kernel' | 'empty'): Promise<PlanResult> {
-    const { families } = this.#init;
-    const { signal } = this.#closing;
-    const saved = new Map<IpFamily, string>();
-    let observed = emptyObserved;
-    if (against === 'kernel') {
-      observed = readKernel(this.#openSession(), this.#init);
-      const iptables = this.#running?.iptables ?? (await this.#effects.openIptables({ probe: false, signal }));
-      for (const family of families) saved.set(family, await iptables.save(family, signal));
-      this.#know(observed.nodeAddresses);
-    } else if (this.#nodeAddresses === undefined) {
-      this.#know(this.#effects.interfaceAddresses().filter((address) => families.includes(familyOf(address))));
-    }
+    const ground =
+      against === 'kernel'
+        ? await readGround({
+            init: this.#init,
+            effects: this.#effects,
+            signal: this.#closing.signal,
+            iptables: this.#running?.iptables,
+            openSession: () => this.#openSession(),
+          })
+        : emptyGround(this.#init, this.#effects);
+    const { observed, saved } = ground;
+    if (against === 'kernel' || this.#nodeAddresses === undefined) this.#know(observed.nodeAddresses);
     return planResult({
       against,
       init: this.#init,
@@ -572,7 +505,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       destinations: this.#applied.destinations,
       draining: this.#drains.size,
       foreign: this.#foreign.count,
-      contested: this.#foreign.contested + this.#contests.size,
+      contested: this.#foreign.contested + this.#auditor.contests.size,
       complete: this.#complete,
     });
   }
@@ -605,21 +538,16 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const times = [this.#rules.nextMs(nowMs), this.#addresses.nextMs];
     if (this.#complete)
       times.push(
-        this.#auditDueMs,
-        this.#contests.nextMs,
+        this.#auditor.dueMs,
+        this.#auditor.contests.nextMs,
         this.#passDueMs(nowMs),
         this.#drains.nextMs,
         this.#conntrack.nextMs(nowMs),
       );
-    else times.push(running.fullDueMs, ...(this.#allSynced ? [this.#retries.dueMs(kernelObject) ?? nowMs] : []));
+    else
+      times.push(this.#auditor.nextRoundMs, ...(this.#allSynced ? [this.#retries.dueMs(kernelObject) ?? nowMs] : []));
     const known = times.filter((time) => time !== undefined);
     return known.length === 0 ? undefined : Math.max(0, Math.min(...known) - nowMs);
-  }
-
-  /** When the audit goes on, or begins anew; not while a full pass does the same. */
-  get #auditDueMs(): number | undefined {
-    if (this.#running === undefined || this.#fulls > 0) return undefined;
-    return this.#running.audit.nextMs ?? this.#running.fullDueMs;
   }
 }
 
