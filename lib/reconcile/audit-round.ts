@@ -223,7 +223,10 @@ export class AuditRound {
       }
       let steps = 0;
       for (const entry of applied.sets.get(name) ?? []) {
-        if (!seen.has(entry)) yield* this.#verifyEntry(name, entry);
+        const isNew = !seen.has(entry);
+        // What is added again comes again at the end.
+        seen.add(entry);
+        if (isNew) yield* this.#verifyEntry(name, entry);
         else if (++steps % stride === 0) yield stride / 8;
       }
       return true;
@@ -272,6 +275,8 @@ export class AuditRound {
       let steps = 0;
       for (const id of ids) {
         const key = seen.has(id) ? undefined : keyOf(id);
+        // What is made anew comes again at the end.
+        seen.add(id);
         if (key !== undefined) yield key;
         else if (++steps % stride === 0) yield undefined;
       }
