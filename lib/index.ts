@@ -33,6 +33,7 @@ export type {
   ConnectionEvent,
   ContestedEvent,
   DrainedEvent,
+  DriftEvent,
   ForeignEvent,
   ProxierEventName,
   ProxierEvents,
@@ -44,6 +45,8 @@ export type { DetectLocalOption, ProxierOptions, ProxierOrigin, ProxierSettings 
 export { type PlanOptions, Proxier, type ProxierHandle } from './proxier/proxier.ts';
 export type { CleanupFailure, CleanupReport } from './reconcile/cleanup.ts';
 export type {
+  ContestFinding,
+  DriftCounts,
   PlannedOperation,
   PlanResult as Plan,
   SyncFailure,

@@ -1,18 +1,18 @@
 /** One run of a proxier, from the first check to the last breath: intake, pump and host, and what they have to tell. */
 import { ProxierError } from '../errors.ts';
 import type { SourceConnection, SourceProblem } from '../kube/source.ts';
-import type { PlanResult, ReconcileEvent, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
+import type { DriftCounts, PlanResult, ReconcileEvent, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
 import type { ProxierDependencies } from './dependencies.ts';
 import { type DrainedEndpoint, type DrainOptions, EndpointDrains } from './endpoint-drains.ts';
-import type { ProxierEmitter, WarningEvent } from './events.ts';
+import type { ContestedEvent, ProxierEmitter, WarningEvent } from './events.ts';
 import { assessHealth, type FailingObject, noteFailures, type ProxierHealth } from './health.ts';
 import type { InstanceLock } from './instance-lock.ts';
 import { type Intake, problemObject } from './intake.ts';
 import type { ResolvedOptions } from './options-schema.ts';
 import { type Claim, otherProxierError } from './other-proxiers.ts';
 import { Pump, type ReconcileHost } from './pump.ts';
-import { sumReports } from './reports.ts';
+import { sumDrift, sumReports } from './reports.ts';
 import { untilAborted } from './until-aborted.ts';
 
 export interface EngineOptions {
@@ -44,6 +44,8 @@ export class Engine {
   #untilReady: SyncReport | undefined;
   #lastSync: Date | undefined;
   #workerRestarts = 0;
+  /** Since the start. */
+  #drift: DriftCounts | undefined;
   #lock: InstanceLock | undefined;
   #host: ReconcileHost | undefined;
   #pump: Pump | undefined;
@@ -167,6 +169,7 @@ export class Engine {
       unsynced: this.#intake.store.unsynced,
       failing: this.#failing,
       drains: this.#drains.waiting(),
+      ...(this.#drift === undefined ? {} : { drift: this.#drift }),
       workerRestarts: this.#workerRestarts,
     });
   }
@@ -224,6 +227,7 @@ export class Engine {
     if (drains !== undefined) this.#drains.take(drains);
     if (report === undefined) return;
     this.#lastSync = this.#dependencies.clock.date();
+    if (report.drift !== undefined) this.#drift = sumDrift(this.#drift, report.drift);
     noteFailures(this.#failing, report, this.#dependencies.clock.nowMs());
     this.#logReport(report);
     this.#emitter.emit('sync', report);
@@ -261,7 +265,11 @@ export class Engine {
         return;
       case 'contested':
         this.#log.warn({ service: event.service }, event.message);
-        this.#emitter.emit('contested', { service: event.service, message: event.message });
+        this.#emitter.emit('contested', contestedEvent(event));
+        return;
+      case 'drift':
+        this.#log.info({ object: event.object }, event.message);
+        this.#emitter.emit('drift', { object: event.object, message: event.message });
         return;
       case 'drained': {
         const { service, destination, reason } = event;
@@ -289,6 +297,10 @@ export class Engine {
     this.#log.debug({ source, resource, state, attempt, ...code }, `${resource} ${state}`);
     this.#emitter.emit('connection', { source, ...connection });
   }
+}
+
+function contestedEvent({ kind, ...event }: ReconcileEvent & { readonly kind: 'contested' }): ContestedEvent {
+  return event;
 }
 
 /** For who starts anyway. */

@@ -58,7 +58,7 @@ async function started(isAudited: boolean): Promise<{ readonly world: World; rea
   const world = new World(kernel, { syncPeriodMs: isAudited ? 20_000 : 3_600_000 }, () => calls.wrap(kernel.session()));
   await world.start();
   await world.say(...cluster());
-  await world.pass(isAudited ? 19_990 : 19_990);
+  await world.pass(19_990);
   return { world, calls };
 }
 
