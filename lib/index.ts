@@ -34,6 +34,7 @@ export type {
   ConnectionEvent,
   ContestedEvent,
   DrainedEvent,
+  DriftEvent,
   ForeignEvent,
   ProxierEventName,
   ProxierEvents,
@@ -49,6 +50,8 @@ export type { ProxierStatistics, WaitingChange } from './proxier/statistics.ts';
 export type { TriedRevision, WaitOptions } from './proxier/wait-for.ts';
 export type { CleanupFailure, CleanupReport } from './reconcile/cleanup.ts';
 export type {
+  ContestFinding,
+  DriftCounts,
   PlannedOperation,
   PlanResult as Plan,
   SyncFailure,

@@ -25,11 +25,12 @@ export type Ownership = 'ours' | 'foreign';
  */
 export function ownershipOf(key: ServiceKey, ledger: Ledger): Ownership {
   if (!isAddressKey(key)) return 'foreign';
+  if (ledger.vipAddresses.has(key.address)) return 'ours';
   const family = familyOf(key.address);
   const tuple = tupleEntry(key.address, key.protocol, key.port);
   const inSet = (id: (typeof tupleSetIds)[number], entry: SetEntry): boolean =>
     ledger.sets.get(setName(id, family))?.has(entry) ?? false;
-  if (tupleSetIds.some((id) => inSet(id, tuple)) || ledger.vipAddresses.has(key.address)) return 'ours';
+  if (tupleSetIds.some((id) => inSet(id, tuple))) return 'ours';
   const { all, local } = nodePortSets(key.protocol);
   const entry = key.protocol === 'sctp' ? tuple : String(key.port);
   const isNodePort = inSet(all, entry) || inSet(local, entry);

@@ -125,6 +125,10 @@ export function setComment(id: SetId): string {
   return definitions[id].comment;
 }
 
+export function setType(id: SetId): SetType {
+  return definitions[id].type;
+}
+
 export const setIds: readonly SetId[] = Object.keys(definitions).filter(isSetId);
 
 function isSetId(text: string): text is SetId {

@@ -2,7 +2,7 @@
 import type { SourceConnection, SourceProblem } from '../kube/source.ts';
 import type { ReconcileEvent, SyncReport } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
-import type { ProxierEmitter, WarningEvent } from './events.ts';
+import type { ContestedEvent, ProxierEmitter, WarningEvent } from './events.ts';
 import { problemObject } from './intake.ts';
 
 export class Announcer {
@@ -39,7 +39,11 @@ export class Announcer {
         return;
       case 'contested':
         this.#log.warn({ service: event.service }, event.message);
-        this.#emitter.emit('contested', { service: event.service, message: event.message });
+        this.#emitter.emit('contested', contestedEvent(event));
+        return;
+      case 'drift':
+        this.#log.info({ object: event.object }, event.message);
+        this.#emitter.emit('drift', { object: event.object, message: event.message });
         return;
       case 'drained': {
         const { service, destination, reason } = event;
@@ -67,4 +71,8 @@ export class Announcer {
     this.#log.debug({ source, resource, state, attempt, ...code }, `${resource} ${state}`);
     this.#emitter.emit('connection', { source, ...connection });
   }
+}
+
+function contestedEvent({ kind, ...event }: ReconcileEvent & { readonly kind: 'contested' }): ContestedEvent {
+  return event;
 }

@@ -1,6 +1,6 @@
 /** One run of a proxier, from the first check to the last breath: intake, pump and host, and what they have to tell. */
 import { ProxierError } from '../errors.ts';
-import type { PlanResult, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
+import type { DriftCounts, PlanResult, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
 import { Announcer } from './announcer.ts';
 import { type AnsweredChanges, NOTHING_ANSWERED } from './change-ledger.ts';
@@ -14,7 +14,7 @@ import type { Intake } from './intake.ts';
 import type { ResolvedOptions } from './options-schema.ts';
 import { type Claim, otherProxierError } from './other-proxiers.ts';
 import { Pump, type ReconcileHost } from './pump.ts';
-import { sumReports } from './reports.ts';
+import { sumDrift, sumReports } from './reports.ts';
 import { type ProxierStatistics, type WaitingChange, waitingChange } from './statistics.ts';
 import { untilAborted } from './until-aborted.ts';
 import { type TriedRevision, type WaitOptions, waitForRevision } from './wait-for.ts';
@@ -51,6 +51,8 @@ export class Engine {
   #answered = NOTHING_ANSWERED;
   #lastSync: Date | undefined;
   #workerRestarts = 0;
+  /** Since the start. */
+  #drift: DriftCounts | undefined;
   #lock: InstanceLock | undefined;
   #host: ReconcileHost | undefined;
   #pump: Pump | undefined;
@@ -208,6 +210,7 @@ export class Engine {
       unsynced: this.#intake.store.unsynced,
       failing: this.#failing,
       drains: this.#drains.waiting(),
+      ...(this.#drift === undefined ? {} : { drift: this.#drift }),
       workerRestarts: this.#workerRestarts,
     });
   }
@@ -269,6 +272,7 @@ export class Engine {
     };
     if (report === undefined) return;
     this.#lastSync = this.#dependencies.clock.date();
+    if (report.drift !== undefined) this.#drift = sumDrift(this.#drift, report.drift);
     noteFailures(this.#failing, report, this.#dependencies.clock.nowMs());
     this.#announcer.report(report);
     const { changes, oldestMs } = this.#answered;

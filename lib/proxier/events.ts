@@ -1,7 +1,7 @@
 /** What a Proxier tells, and how listeners are kept from hurting it. */
 import type { ErrorRecord } from '../errors.ts';
 import type { SourceConnection } from '../kube/source.ts';
-import type { SyncReport } from '../reconcile/protocol.ts';
+import type { ContestFinding, SyncReport } from '../reconcile/protocol.ts';
 
 /** Something a user should know: an object that cannot be served as asked, or a source in trouble. Never fatal. */
 export interface WarningEvent {
@@ -18,8 +18,23 @@ export interface ForeignEvent {
 }
 
 export interface ContestedEvent {
-  /** A virtual service that is wanted, there, different and not ours. It is left alone unless `takeOver` says so. */
+  /** A virtual service that is wanted, there, different and not ours. It is left alone unless `takeOver` says so. Or see `object`. */
   readonly service: string;
+  readonly message: string;
+  /**
+   * Present when it is an object of ours that somebody else rewrote three times or more: `destination tcp 10.96.0.10:80 10.244.1.5:8080`.
+   * It is left as it is for a minute, and for twice as long each time after that, up to half an hour. `service` is its virtual service, or
+   * the same text where it is of none.
+   */
+  readonly object?: string;
+  /** What it was found as, oldest first, the last ten times at most. */
+  readonly history?: readonly ContestFinding[];
+}
+
+export interface DriftEvent {
+  /** A kernel object of ours that somebody else changed, removed or added: `entry KUBE-CLUSTER-IP 10.96.0.10,tcp:80`. It is put right. */
+  readonly object: string;
+  /** What was found. */
   readonly message: string;
 }
 
@@ -56,6 +71,8 @@ export interface ProxierEvents {
   readonly warning: [event: WarningEvent];
   readonly foreign: [event: ForeignEvent];
   readonly contested: [event: ContestedEvent];
+  /** At most a hundred in one round of the audit; `SyncReport.drift` counts all. */
+  readonly drift: [event: DriftEvent];
   readonly drained: [event: DrainedEvent];
   /** A source began to list or watch, or lost its connection. The kernel keeps what it has. */
   readonly connection: [event: ConnectionEvent];
@@ -76,6 +93,7 @@ export class ProxierEmitter {
     warning: new Map(),
     foreign: new Map(),
     contested: new Map(),
+    drift: new Map(),
     drained: new Map(),
     connection: new Map(),
     error: new Map(),

@@ -1,6 +1,6 @@
 /** Whether the proxier does its work, what it waits for, and for how long. Pure: the state and the time come as values. */
 import type { SourceConnection } from '../kube/source.ts';
-import type { SyncFailure, SyncReport } from '../reconcile/protocol.ts';
+import type { DriftCounts, SyncFailure, SyncReport } from '../reconcile/protocol.ts';
 import type { RequestFailure } from './request-failures.ts';
 import type { WaitingChange } from './statistics.ts';
 
@@ -46,6 +46,8 @@ export interface ProxierHealth {
   readonly sources: readonly SourceHealth[];
   /** Everything that is waited for, whether it is late or not: `sinceMs` is an age. */
   readonly waiting: readonly Waiting[];
+  /** What others have done to kernel objects of ours since the start, as far as it was found. */
+  readonly drift: DriftCounts;
   /** How often the worker was lost and replaced. */
   readonly workerRestarts: number;
 }
@@ -66,6 +68,8 @@ export interface HealthInput {
   readonly failing: ReadonlyMap<string, FailingObject>;
   /** Endpoints whose drain is not over. Default: none. */
   readonly drains?: readonly Waiting[];
+  /** Default: none was found. */
+  readonly drift?: DriftCounts;
   readonly workerRestarts: number;
   readonly stopped: boolean;
 }
@@ -105,6 +109,7 @@ export function assessHealth(input: HealthInput): ProxierHealth {
     oldestChange,
     sources: input.sources,
     waiting: waitingFor(input, age),
+    drift: input.drift ?? { missing: 0, extra: 0, changed: 0 },
     workerRestarts: input.workerRestarts,
   };
 }

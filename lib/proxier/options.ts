@@ -78,7 +78,7 @@ export interface ProxierSettings {
   readonly vipBinding?: 'address' | 'local-route';
   /** Families to serve. Default: IPv4, and IPv6 when the kernel has it (`/proc/net/if_inet6`). */
   readonly families?: readonly IpFamily[];
-  /** Read the kernel, compare and mend this often, in ms, from 100. Default 30,000. */
+  /** Everything in the kernel is looked at once in this time, little by little, and mended, in ms, from 100. Default 30,000. */
   readonly syncPeriodMs?: number;
   /**
    * Least time between two rounds of changes, in ms, at most `syncPeriodMs`. Default 0: a change goes to the kernel at once, and what

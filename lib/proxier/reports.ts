@@ -1,5 +1,5 @@
 /** Sums of pass reports. */
-import type { SyncFailure, SyncReport, UdpCleaning } from '../reconcile/protocol.ts';
+import type { DriftCounts, SyncFailure, SyncReport, UdpCleaning } from '../reconcile/protocol.ts';
 
 /** Everything both passes did; the objects, and what is complete, as the later one left them. A failure that the later one names counts once. */
 export function sumReports(earlier: SyncReport, later: SyncReport): SyncReport {
@@ -11,10 +11,21 @@ export function sumReports(earlier: SyncReport, later: SyncReport): SyncReport {
     sysctlsWritten: earlier.sysctlsWritten + later.sysctlsWritten,
     failures: mergeFailures(earlier.failures, later.failures),
     ...sumCleanings(earlier.udpCleaning, later.udpCleaning),
+    ...(earlier.drift === undefined && later.drift === undefined
+      ? {}
+      : { drift: sumDrift(earlier.drift, later.drift) }),
     unknown: earlier.unknown + later.unknown,
     roundTrips: earlier.roundTrips + later.roundTrips,
     planMicros: earlier.planMicros + later.planMicros,
     kernelMicros: earlier.kernelMicros + later.kernelMicros,
+  };
+}
+
+export function sumDrift(one: DriftCounts | undefined, other: DriftCounts | undefined): DriftCounts {
+  return {
+    missing: (one?.missing ?? 0) + (other?.missing ?? 0),
+    extra: (one?.extra ?? 0) + (other?.extra ?? 0),
+    changed: (one?.changed ?? 0) + (other?.changed ?? 0),
   };
 }
 

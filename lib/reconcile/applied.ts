@@ -164,6 +164,12 @@ export class AppliedState implements KernelState {
     this.#sets.delete(name);
   }
 
+  /** One entry, as it was read. */
+  putEntry(name: SetName, entry: SetEntry, isThere: boolean): void {
+    if (isThere) this.#set(name).add(entry);
+    else this.#sets.get(name)?.delete(entry);
+  }
+
   putAddresses(addresses: Iterable<IpAddress>): void {
     this.#addresses.clear();
     for (const address of addresses) this.#addresses.add(address);
@@ -178,6 +184,11 @@ export class AppliedState implements KernelState {
   putRoutes(routes: Iterable<IpAddress>): void {
     this.#routes.clear();
     for (const address of routes) this.#routes.add(address);
+  }
+
+  putRoute(address: IpAddress, isThere: boolean): void {
+    if (isThere) this.#routes.add(address);
+    else this.#routes.delete(address);
   }
 
   #set(name: SetName): Set<SetEntry> {

@@ -16,6 +16,8 @@ export interface ReconcileEffects {
   interfaceAddresses(): readonly IpAddress[];
   /** 0 (included) to 1 (excluded). */
   random(): number;
+  /** Lets other requests be answered, between two slices of a long read. Absent: they wait. */
+  turn?(): Promise<void>;
   /** For reports only: nothing is decided by it. */
   nowMicros(): number;
 }

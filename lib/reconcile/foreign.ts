@@ -48,6 +48,23 @@ export class ForeignServices {
     return this.#contested.size;
   }
 
+  /** As it was last read; undefined: there is none of that name. */
+  get(id: ServiceId): ServiceNode | undefined {
+    return this.#services.get(id);
+  }
+
+  /** Those that are there. */
+  ids(): IterableIterator<ServiceId> {
+    return this.#services.keys();
+  }
+
+  /** All services of firewall marks that a read shows. */
+  putFwmarks(fwmarks: readonly string[]): void {
+    const there = new Set(fwmarks);
+    for (const fwmark of this.#fwmarks) if (!there.has(fwmark)) this.#toldForeign.delete(fwmark);
+    this.#fwmarks = fwmarks;
+  }
+
   /** The same knowledge, to try something with. */
   fork(): ForeignServices {
     const copy = new ForeignServices(this.#policy);

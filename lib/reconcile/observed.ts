@@ -1,26 +1,31 @@
 /** A read of the kernel: the tables of the families that are proxied, as plain state. */
 import { familyOf, parseAddress } from '../address.ts';
-import { NetlinkError } from '../errors.ts';
-import { type KernelSession, readAll } from '../kernel/session.ts';
+import { type Cursor, type KernelSession, readAll } from '../kernel/session.ts';
 import { isAddressKey } from '../plan/object-id.ts';
 import { setSpecs } from '../plan/sets.ts';
-import { destinationId, type ServiceId, type ServiceNode, type SetName, serviceId } from '../plan/state.ts';
+import {
+  type DestinationId,
+  destinationId,
+  type ServiceId,
+  type ServiceNode,
+  type SetName,
+  serviceId,
+} from '../plan/state.ts';
 import { isVipRoute, vipRouteProtocol } from '../plan/vip-binding.ts';
 import type {
   AddressServiceKey,
   Destination,
   DestinationState,
+  FwmarkServiceKey,
   IpAddress,
   IpFamily,
+  IpvsTableOptions,
   IpvsTimeouts,
   LinkState,
   SetEntry,
   SetState,
-  VirtualService,
 } from '../types.ts';
-import type { AppliedState } from './applied.ts';
 import { isNodeAddress, nodeAddresses } from './node-addresses.ts';
-import type { ObjectScope } from './object-scope.ts';
 import type { ReconcileInit } from './protocol.ts';
 
 /** kube-proxy's name of the VIP device. */
@@ -28,7 +33,7 @@ export const vipLink = 'kube-ipvs0';
 
 /** Asks for a scheduler (behaviour.md 5.1); the address is of TEST-NET-2, which is nobody's. */
 export const probeKey: AddressServiceKey = { protocol: 'tcp', address: probeAddress(), port: 20_000 };
-const probeId = serviceId(probeKey);
+export const probeId: ServiceId = serviceId(probeKey);
 
 function probeAddress(): IpAddress {
   const address = parseAddress('198.51.100.0');
@@ -58,6 +63,9 @@ export interface Observed {
   readonly nodeAddresses: readonly IpAddress[];
 }
 
+/** What {@link Observed} says of what is there whatever the Services are. */
+export type StaticRead = Pick<Observed, 'isProbeLeft' | 'setStates' | 'link' | 'timeouts'>;
+
 export const emptyObserved: Observed = {
   services: new Map(),
   isProbeLeft: false,
@@ -70,43 +78,83 @@ export const emptyObserved: Observed = {
   nodeAddresses: [],
 };
 
-/** Throws what the session throws: a kernel that can be read in part only is not known. */
-export function readKernel(
+export type ReadInit = Pick<ReconcileInit, 'families' | 'ipvsTimeouts'>;
+
+/** The whole of {@link readingKernel} in one go, thresholds of destinations included. */
+export function readKernel(session: KernelSession, init: ReadInit): Observed {
+  const reading = readingKernel(session, init, { thresholds: true });
+  for (;;) {
+    const step = reading.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/**
+ * Reads the kernel slice by slice: between two of them others may have their turn. Throws what the session throws: a kernel that can be read
+ * in part only is not known. Without `thresholds` those of destinations are not read, which is several times as fast; the audit reads them.
+ */
+export function* readingKernel(
   session: KernelSession,
-  { families, ipvsTimeouts }: Pick<ReconcileInit, 'families' | 'ipvsTimeouts'>,
-): Observed {
+  { families, ipvsTimeouts }: ReadInit,
+  options: IpvsTableOptions = {},
+): Generator<void, Observed> {
   const services = new Map<ServiceId, ServiceNode>();
   const fwmarks: string[] = [];
-  for (const service of readAll(session.services())) {
+  yield* eachSlice(session.servicesWithDestinations(options), ({ destinations, ...service }) => {
     const { key } = service;
     if (!isAddressKey(key)) {
-      if (families.includes(key.family)) fwmarks.push(`fwmark ${key.fwmark} ${key.family}`);
+      if (families.includes(key.family)) fwmarks.push(fwmarkText(key));
     } else if (families.includes(familyOf(key.address))) {
-      services.set(serviceId(key), readNode(session, { ...service, key }));
+      services.set(serviceId(key), { service: { ...service, key }, destinations: destinationMap(destinations) });
     }
-  }
+  });
   const isProbeLeft = services.get(probeId)?.destinations.size === 0;
   if (isProbeLeft) services.delete(probeId);
-  const specs = families.flatMap((family) => setSpecs(family));
-  const names = new Set(specs.map(({ name }) => name));
-  const setStates = new Map<SetName, SetState>();
-  for (const set of readAll(session.sets())) if (names.has(set.name)) setStates.set(set.name, set);
+  const setStates = readSetStates(session, families);
   const sets = new Map<SetName, ReadonlySet<SetEntry>>();
-  for (const spec of specs) {
+  for (const spec of families.flatMap((family) => setSpecs(family))) {
     const state = setStates.get(spec.name);
-    if (state !== undefined && holdsEntriesOf(state, spec))
-      sets.set(spec.name, new Set(readAll(session.entries(spec.name))));
+    if (state === undefined || !holdsEntriesOf(state, spec)) continue;
+    const entries = new Set<SetEntry>();
+    sets.set(spec.name, entries);
+    if (state.entries > 0) yield* eachSlice(session.entries(spec.name), (entry) => entries.add(entry));
   }
+  const addresses = readAddresses(session, families);
+  yield;
   return {
     services,
     isProbeLeft,
     fwmarks,
     setStates,
     sets,
-    ...readAddresses(session, families),
+    ...addresses,
     routes: new Set(boundRoutes(session, families)),
     ...(asksForTimeouts(ipvsTimeouts) ? { timeouts: session.timeouts() } : {}),
   };
+}
+
+function* eachSlice<T>(cursor: Cursor<T>, take: (one: T) => void): Generator<void, void> {
+  try {
+    for (let slice = cursor.next(); slice !== undefined; slice = cursor.next()) {
+      for (const one of slice) take(one);
+      yield;
+    }
+  } finally {
+    cursor.close();
+  }
+}
+
+/** `fwmark 5 IPv4` */
+export function fwmarkText({ fwmark, family }: FwmarkServiceKey): string {
+  return `fwmark ${fwmark} ${family}`;
+}
+
+/** The headers of our sets that are there. */
+export function readSetStates(session: KernelSession, families: readonly IpFamily[]): Map<SetName, SetState> {
+  const names = new Set(families.flatMap((family) => setSpecs(family)).map(({ name }) => name));
+  const states = new Map<SetName, SetState>();
+  for (const set of readAll(session.sets())) if (names.has(set.name)) states.set(set.name, set);
+  return states;
 }
 
 /** One that is 0 is left as it is. */
@@ -136,65 +184,38 @@ export function holdsEntriesOf(
   return state.type === wanted.type && (wanted.type === 'bitmap:port' || state.family === wanted.family);
 }
 
-/**
- * Reads the objects of these scopes again, and nothing else: what is believed of entries and addresses is replaced by what is there. The
- * virtual services among them are returned, undefined for one that is not there: whose they are is not for a read to say.
- */
-export function readBack(
-  session: KernelSession,
-  scopes: Iterable<ObjectScope>,
-  families: readonly IpFamily[],
-  applied: AppliedState,
-): ReadonlyMap<ServiceId, ServiceNode | undefined> {
-  const services = new Set<ServiceId>();
-  const sets = new Set<SetName>();
-  let addresses = false;
-  for (const scope of scopes) {
-    if (scope.kind === 'service') services.add(scope.service);
-    if (scope.kind === 'entry') sets.add(scope.set);
-    if (scope.kind === 'address') addresses = true;
-  }
-  const found = new Map<ServiceId, ServiceNode | undefined>([...services].map((id) => [id, undefined]));
-  if (services.size > 0) {
-    for (const service of readAll(session.services())) {
-      const { key } = service;
-      if (!isAddressKey(key) || !services.has(serviceId(key))) continue;
-      found.set(serviceId(key), readNode(session, { ...service, key }));
-    }
-  }
-  for (const name of sets) {
-    const entries = readEntries(session, name);
-    if (entries === undefined) applied.forgetSet(name);
-    else applied.putSet(name, entries);
-  }
-  if (addresses) {
-    applied.putAddresses(boundAddresses(readAll(session.addresses()), families));
-    applied.putRoutes(boundRoutes(session, families));
-  }
-  return found;
+/** Undefined when there is no such virtual service. */
+export function readService(session: KernelSession, key: AddressServiceKey): ServiceNode | undefined {
+  const service = session.service(key);
+  if (service === undefined) return undefined;
+  const states = readAll(session.destinations(key));
+  return { service: { ...service, key }, destinations: destinationMap(states) };
 }
 
-function readEntries(session: KernelSession, name: SetName): readonly SetEntry[] | undefined {
-  try {
-    return readAll(session.entries(name));
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errnoName === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-function readNode(session: KernelSession, service: VirtualService<AddressServiceKey>): ServiceNode {
-  const destinations = readAll(session.destinations(service.key));
-  return { service, destinations: new Map(destinations.map((state) => [destinationId(state), withoutCounts(state)])) };
+export function destinationMap(states: readonly DestinationState[]): Map<DestinationId, Destination> {
+  const destinations = new Map<DestinationId, Destination>();
+  for (const state of states) destinations.set(destinationId(state), withoutCounts(state));
+  return destinations;
 }
 
 function withoutCounts(state: DestinationState): Destination {
-  const { activeConnections, inactiveConnections, persistentConnections, ...destination } = state;
-  return destination;
+  const { address, port, weight, forward, upperThreshold, lowerThreshold, tunnel } = state;
+  if (upperThreshold === undefined && lowerThreshold === undefined && tunnel === undefined) {
+    return { address, port, weight, forward };
+  }
+  return {
+    address,
+    port,
+    weight,
+    forward,
+    ...(upperThreshold === undefined ? {} : { upperThreshold }),
+    ...(lowerThreshold === undefined ? {} : { lowerThreshold }),
+    ...(tunnel === undefined ? {} : { tunnel }),
+  };
 }
 
 /** IPv6 link-local and loopback addresses on the device are never counted nor removed. */
-function boundAddresses(
+export function boundAddresses(
   addresses: readonly { readonly link: string; readonly address: IpAddress }[],
   families: readonly IpFamily[],
 ): IpAddress[] {
@@ -203,7 +224,7 @@ function boundAddresses(
     .map(({ address }) => address);
 }
 
-function boundRoutes(session: KernelSession, families: readonly IpFamily[]): IpAddress[] {
+export function boundRoutes(session: KernelSession, families: readonly IpFamily[]): IpAddress[] {
   return readAll(session.localRoutes({ protocol: vipRouteProtocol }))
     .filter((route) => isVipRoute(route) && families.includes(familyOf(route.address)))
     .map(({ address }) => address);

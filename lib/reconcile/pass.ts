@@ -9,10 +9,12 @@ import { setSpecs } from '../plan/sets.ts';
 import { type ServiceId, type SetName, serviceKeyOf } from '../plan/state.ts';
 import type { IpFamily, SetRef } from '../types.ts';
 import type { AppliedState } from './applied.ts';
+import type { Contests } from './contests.ts';
 import type { ForeignServices } from './foreign.ts';
 import { markWithDependents, mergeDirty, type ObjectScope, scopeOfKey } from './object-scope.ts';
-import { readBack, vipLink } from './observed.ts';
+import { vipLink } from './observed.ts';
 import type { ReconcileEvent } from './protocol.ts';
+import { readBack } from './read-back.ts';
 import type { RetryQueue } from './retry-queue.ts';
 import type { Tally } from './tally.ts';
 import type { Writer } from './writer.ts';
@@ -29,6 +31,7 @@ export interface PassParts {
   readonly applied: AppliedState;
   readonly foreign: ForeignServices;
   readonly retries: RetryQueue;
+  readonly contests: Pick<Contests, 'held'>;
   readonly writer: Writer;
 }
 
@@ -112,7 +115,7 @@ export class DataPlane {
     suspected: Set<ObjectId>,
     refused: Set<ObjectId>,
   ): boolean | undefined {
-    const { planner, applied, foreign, retries, writer } = this.#parts;
+    const { planner, applied, foreign, writer } = this.#parts;
     const { nowMs, tally, mayRemove, closed, unruled, broken } = request;
     const startMicros = request.nowMicros();
     if (!this.#readSuspects(scope, request)) return undefined;
@@ -129,7 +132,7 @@ export class DataPlane {
       link: vipLink,
       untouchable: foreign.untouchable,
       keeps: (address) => foreign.policy.keeps(address),
-      hold: retries.held(nowMs),
+      hold: this.#held(nowMs),
       closed,
       unruled,
     });
@@ -146,6 +149,11 @@ export class DataPlane {
     // What surprised may be gone with all that belonged to it.
     for (const suspect of outcome.suspects) this.#widen(scope, suspect);
     return outcome.complete;
+  }
+
+  #held(nowMs: number): ReadonlySet<ObjectId> {
+    const { retries, contests } = this.#parts;
+    return contests.held.size === 0 ? retries.held(nowMs) : new Set([...retries.held(nowMs), ...contests.held]);
   }
 
   #readSuspects(scope: DirtyObjects | 'all', request: PassRequest): boolean {

@@ -34,7 +34,7 @@ export interface ReconcileInit {
   readonly allowedExternalIPs: readonly string[] | 'any';
   /** How this host comes to take a VIP's packets: an address on kube-ipvs0, or a local route. */
   readonly vipBinding: 'address' | 'local-route';
-  /** A full pass (read the kernel, compare, mend) this often. */
+  /** Everything in the kernel is looked at once in this time, little by little, and mended: the audit. */
   readonly syncPeriodMs: number;
   /** A draining TCP destination is deleted after this long even if connections remain. */
   readonly drainTimeoutMs: number;
@@ -63,7 +63,7 @@ export type ReconcileRequest =
   | { readonly kind: 'start'; readonly nowMs: number }
   | { readonly kind: 'records'; readonly nowMs: number; readonly message: RecordMessage }
   | { readonly kind: 'tick'; readonly nowMs: number }
-  /** A full pass now: read the kernel, compare, mend, rules included. */
+  /** A full pass now: read the kernel, compare, mend, rules included; slice by slice, so that other requests are answered meanwhile. */
   | { readonly kind: 'resync'; readonly nowMs: number }
   /**
    * The endpoints that are to be drained whatever the records say, all of them: what was asked for before and is not among them is undone.
@@ -127,6 +127,24 @@ export interface ReconcileReply {
   readonly drains?: readonly EndpointDrainState[];
 }
 
+/** Objects of ours that were found to be other than they were written, by what had become of them. */
+export interface DriftCounts {
+  /** Wanted, and gone. */
+  readonly missing: number;
+  /** There, and not wanted. */
+  readonly extra: number;
+  /** Wanted, and another than it should be: a weight, a scheduler. */
+  readonly changed: number;
+}
+
+/** One time that a contested object was found wrong. */
+export interface ContestFinding {
+  /** Counted back from the event. */
+  readonly agoMs: number;
+  /** `somebody removed it`, `weight is 5 and should be 1` */
+  readonly found: string;
+}
+
 /** What a pass did. `operations` counts kernel writes that were tried, rules and sysctls apart. */
 export interface SyncReport {
   readonly kind: 'start' | 'incremental' | 'full';
@@ -144,6 +162,8 @@ export interface SyncReport {
   readonly failures: readonly SyncFailure[];
   /** Present when a cleaning of tracked UDP connections ended and had found stale ones. Its removals are not among the operations. */
   readonly udpCleaning?: UdpCleaning;
+  /** What others did to ours since it was last looked at, each object once; absent = nothing. What is contested is not put right. */
+  readonly drift?: DriftCounts;
   /** Operations without an answer. */
   readonly unknown: number;
   readonly roundTrips: number;
@@ -154,7 +174,10 @@ export interface SyncReport {
   readonly destinations: number;
   readonly draining: number;
   readonly foreign: number;
-  /** Wanted virtual services that are somebody else's: not served as asked, until those go. Not among the failures: nothing was tried. */
+  /**
+   * Wanted virtual services that are somebody else's: not served as asked, until those go. Not among the failures: nothing was tried. And
+   * objects that somebody else keeps rewriting, as long as they are left alone for it.
+   */
   readonly contested: number;
   /** Every source has synced: from here on things are removed, too. */
   readonly complete: boolean;
@@ -174,8 +197,19 @@ export type ReconcileEvent =
   | { readonly kind: 'warning'; readonly object: string; readonly message: string; readonly error?: ErrorRecord }
   /** A virtual service that is not ours was seen for the first time. */
   | { readonly kind: 'foreign'; readonly service: string }
-  /** A wanted virtual service is there, differs, and is not ours; left alone. */
-  | { readonly kind: 'contested'; readonly service: string; readonly message: string }
+  /**
+   * A wanted virtual service is there, differs, and is not ours; left alone. Or an object of ours was found wrong three times, and each time
+   * again after that: `object` names it, `service` its virtual service (or the object, if it is of none), `history` has what was found.
+   */
+  | {
+      readonly kind: 'contested';
+      readonly service: string;
+      readonly message: string;
+      readonly object?: string;
+      readonly history?: readonly ContestFinding[];
+    }
+  /** Somebody else did something to an object of ours. Of many at once only some are told; the report counts all. */
+  | { readonly kind: 'drift'; readonly object: string; readonly message: string }
   | {
       readonly kind: 'drained';
       readonly service: string;

@@ -2,26 +2,27 @@
  * The worker's state and its answers to requests. Owns no timer: each reply says when to call again. The synchronous part of a
  * request is one pass, never interrupted; only the iptables lane is awaited, and other requests go on meanwhile.
  */
-import { familyOf } from '../address.ts';
-import { ProxierError, toErrorRecord } from '../errors.ts';
+import { ProxierError } from '../errors.ts';
 import type { Iptables } from '../kernel/iptables.ts';
 import type { KernelSession } from '../kernel/session.ts';
 import type { DirtyObjects } from '../plan/dirty.ts';
 import { Planner } from '../plan/planner.ts';
 import type { RecordMessage } from '../records.ts';
 import type { Handler } from '../thread/host.ts';
-import type { IpFamily } from '../types.ts';
 import { AddressFollower } from './address-follower.ts';
 import { AppliedState } from './applied.ts';
+import { Auditor } from './auditor.ts';
 import { ConntrackLane } from './conntrack-lane.ts';
 import { DirtyQueue } from './dirty-queue.ts';
 import { Drains } from './drains.ts';
+import type { DriftContext } from './drift.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
-import { emptyObserved, type Observed, readKernel, vipLink } from './observed.ts';
+import { type Observed, type StaticRead, vipLink } from './observed.ts';
 import { OwnershipPolicy } from './ownership-policy.ts';
 import { DataPlane, kernelObject } from './pass.ts';
+import { emptyGround, readGround } from './plan-now.ts';
 import { planResult } from './plan-result.ts';
 import type {
   PlanResult,
@@ -31,12 +32,14 @@ import type {
   ReconcileRequest,
   SyncReport,
 } from './protocol.ts';
+import { readInTurns } from './reading.ts';
 import { RetryQueue } from './retry-queue.ts';
 import { RuleInputs } from './rule-inputs.ts';
 import { RulesLane } from './rules-lane.ts';
+import { askForAll, askForSaid } from './scheduler-search.ts';
 import { Settings } from './settings.ts';
 import { StandingWarnings } from './standing-warnings.ts';
-import { checkLink, checkScheduler, hasScheduler, linkError } from './static-part.ts';
+import { checkLink, checkScheduler, linkError } from './static-part.ts';
 import { Statics } from './statics.ts';
 import { Tally } from './tally.ts';
 import { Writer } from './writer.ts';
@@ -51,7 +54,6 @@ interface Running {
   readonly writer: Writer;
   readonly plane: DataPlane;
   readMs: number;
-  fullDueMs: number;
 }
 
 export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
@@ -66,6 +68,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #ruleInputs: RuleInputs;
   readonly #rules: RulesLane;
   readonly #dirty: DirtyQueue;
+  readonly #auditor: Auditor;
   #session: KernelSession | undefined;
   #running: Running | undefined;
   readonly #statics: Statics;
@@ -81,7 +84,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #inSnapshot = false;
   /** The first complete pass was made: from then on the kernel follows the records. */
   #complete = false;
-  /** The first complete pass waits for the rules. */
+  /** The first complete pass waits for the rules, or for the kernel to be read. */
   #completing = false;
   /** It has begun to write; it may take several turns. */
   #begun = false;
@@ -101,6 +104,23 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#conntrack = new ConntrackLane({ desired: this.#planner.desired, applied: this.#applied, untouchable });
     this.#ruleInputs = new RuleInputs(init, this.#planner, this.#applied, () => this.#complete);
     this.#rules = new RulesLane(init.families, this.#ruleInputs, effects.random);
+    this.#auditor = new Auditor({
+      init,
+      planner: this.#planner,
+      applied: this.#applied,
+      foreign: this.#foreign,
+      retries: this.#retries,
+      dirty: this.#dirty,
+      turn: () => this.#turn(),
+      tookAddresses: (read) => {
+        this.#addresses.afterRead(read);
+        this.#know(read.nodeAddresses);
+      },
+      mendStatics: (read, nowMs, tally) => this.#mendStatics(read, this.#started(), nowMs, tally),
+      write: (nowMs, tally) => {
+        if (this.#mayWrite) this.#write(this.#started(), nowMs, tally);
+      },
+    });
   }
 
   async handle(request: ReconcileRequest): Promise<ReconcileReply> {
@@ -113,7 +133,8 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         return this.#reply(request.nowMs, await this.#tick(request.nowMs));
       case 'resync':
         this.#retries.hurry();
-        return this.#reply(request.nowMs, await this.#full(this.#started(), request.nowMs));
+        this.#auditor.retry('all');
+        return this.#reply(request.nowMs, await this.#full(this.#started(), request.nowMs, true));
       case 'drain':
         this.#drains.replace(request.endpoints, request.nowMs);
         return this.#reply(request.nowMs, this.#drainEndpoints(request.nowMs));
@@ -135,7 +156,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const tally = new Tally();
     const session = this.#openSession();
     this.#beforeRead(session, nowMs);
-    const observed = readKernel(session, this.#init);
+    const observed = await readInTurns(session, this.#init, () => this.#turn());
     checkLink(observed);
     const { signal } = this.#closing;
     const iptables = await this.#effects.openIptables({ probe: true, signal });
@@ -152,6 +173,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       applied: this.#applied,
       foreign: this.#foreign,
       retries: this.#retries,
+      contests: this.#auditor.contests,
       writer,
     });
     const running: Running = {
@@ -160,8 +182,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       writer,
       plane,
       readMs: nowMs,
-      fullDueMs: nowMs + this.#init.syncPeriodMs,
     };
+    this.#auditor.open(session);
+    this.#auditor.roundBegins(nowMs);
     this.#takeIn(observed, running, nowMs);
     this.#mendStatics(observed, running, nowMs, tally);
     const linkFailure = tally.failures.find(({ object }) => object === `link ${vipLink}`);
@@ -197,22 +220,12 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     // A snapshot drops what it does not say; what the worker has read itself is said again.
     const own = ends && this.#nodeAddresses !== undefined ? [this.#nodeRecord(this.#nodeAddresses)] : [];
     this.#planner.apply({ ...message, records: [...message.records, ...own] });
-    this.#askAgain(message.records);
+    if (this.#running !== undefined && !this.#inSnapshot) {
+      askForSaid(this.#planner, this.#running.session, message.records);
+    }
     if (message.allSynced && !this.#allSynced) this.#dirty.add('all');
     this.#allSynced = message.allSynced;
     this.#project();
-  }
-
-  /** A Service is said that asks for a scheduler the kernel did not have: whoever wrote it may have loaded the module before. */
-  #askAgain(records: RecordMessage['records']): void {
-    const missing = this.#planner.unknownSchedulers;
-    if (this.#running === undefined || missing.size === 0 || this.#inSnapshot) return;
-    const { session } = this.#running;
-    const asked = records.flatMap((record) =>
-      record.kind === 'service' ? (record.body?.tuning?.scheduler ?? []) : [],
-    );
-    const found = new Set([...new Set(asked)].filter((name) => missing.has(name) && hasScheduler(session, name)));
-    if (found.size > 0) this.#planner.lackSchedulers(new Set([...missing].filter((name) => !found.has(name))));
   }
 
   async #tick(nowMs: number): Promise<SyncReport | undefined> {
@@ -221,18 +234,21 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const tally = new Tally();
     const isFollowed = this.#follow(running, nowMs, tally);
     if (!this.#complete && this.#allSynced) return this.#first(running, nowMs);
-    if (!isFollowed || nowMs >= running.fullDueMs) return this.#full(running, nowMs);
+    if (!isFollowed || (!this.#complete && nowMs >= this.#auditor.nextRoundMs)) return this.#full(running, nowMs);
+    this.#auditor.retry(nowMs);
+    const auditDue = this.#complete && isDue(this.#auditor.dueMs, nowMs);
+    const audited = auditDue ? this.#auditor.step(this.#drifting(nowMs, tally)) : undefined;
+    if (audited === 'over') return this.#endAudit(running, nowMs, tally);
     const passDue = isDue(this.#passDueMs(nowMs), nowMs);
     const drainDue = this.#complete && isDue(this.#drains.nextMs, nowMs);
     const rulesDue = isDue(this.#rules.nextMs(nowMs), nowMs);
     const cleaningDue = this.#complete && isDue(this.#conntrack.nextMs(nowMs), nowMs);
     if (cleaningDue) this.#cleanConnections(running, nowMs, tally);
-    if (!passDue && !drainDue && !rulesDue && tally.udpCleaning === undefined && tally.failures.length === 0)
-      return undefined;
+    if (!passDue && !drainDue && !rulesDue && tally.isEmpty) return undefined;
     if (passDue) this.#write(running, nowMs, tally);
     if (drainDue) this.#drain(running, nowMs, tally);
     if (rulesDue) await this.#mendRules(running, nowMs, tally);
-    return this.#report('incremental', tally);
+    return this.#report(audited === 'failed' ? 'full' : 'incremental', tally);
   }
 
   /** Adopt, then differ: the first pass in which everything is known. With very much to write it takes several calls. */
@@ -242,7 +258,14 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     if (!this.#begun) {
       if (!(await this.#mendRulesFirst(running, nowMs, tally))) return undefined;
       this.#events.push(...this.#warnings.update('node', this.#ruleInputs.warnings()));
-      if (nowMs - running.readMs > freshMs && !this.#read(running, nowMs, tally)) return this.#report('full', tally);
+      if (nowMs - running.readMs > freshMs) {
+        let isRead = false;
+        const mayWrite = await this.#beforeFirst(async () => {
+          isRead = await this.#read(running, nowMs, tally);
+        });
+        if (!isRead) return this.#report('full', tally);
+        if (!mayWrite) return undefined;
+      }
       this.#begun = true;
       this.#dirty.add('all');
       // Endpoints and virtual services may have gone while nobody looked.
@@ -257,57 +280,90 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   /** False: nothing can be written now. */
   async #mendRulesFirst(running: Running, nowMs: number, tally: Tally): Promise<boolean> {
     if (!this.#rules.isStale && this.#rules.unproven.size === 0) return true;
+    return this.#beforeFirst(() => this.#mendRules(running, nowMs, tally));
+  }
+
+  /** The first complete pass waits for it. False: nothing can be written now. */
+  async #beforeFirst(act: () => Promise<unknown>): Promise<boolean> {
     this.#completing = true;
-    await this.#mendRules(running, nowMs, tally);
+    await act();
     this.#completing = false;
     return !this.#inSnapshot && !this.#closing.signal.aborted;
   }
 
-  /** Reads the kernel, compares everything, mends; the rules and the sysctls, too. */
-  async #full(running: Running, nowMs: number): Promise<SyncReport> {
+  /** Reads the kernel, compares everything, mends; the rules and the sysctls, too. Others are answered meanwhile. */
+  #full(running: Running, nowMs: number, isAsked: boolean = false): Promise<SyncReport> {
+    return this.#auditor.alone(() => this.#fullPass(running, nowMs, isAsked));
+  }
+
+  async #fullPass(running: Running, nowMs: number, isAsked: boolean): Promise<SyncReport> {
     const tally = new Tally();
-    if (this.#read(running, nowMs, tally)) {
-      this.#mendSysctls(tally);
-      const missing = this.#planner.unknownSchedulers;
-      if (missing.size > 0) {
-        this.#planner.lackSchedulers(new Set([...missing].filter((name) => !hasScheduler(running.session, name))));
-        this.#project();
+    const { signal } = this.#closing;
+    if (!this.#complete) {
+      if (!this.#begun && (await this.#read(running, nowMs, tally))) this.#mendSysctls(tally);
+      if (!this.#complete) {
+        await this.#mendRules(running, nowMs, tally);
+        return this.#report('full', tally);
       }
-      if (this.#complete && !this.#inSnapshot) {
-        this.#dirty.add('all');
-        this.#write(running, nowMs, tally);
-        if (isDue(this.#drains.nextMs, nowMs)) this.#drain(running, nowMs, tally);
-        this.#events.push(...this.#foreign.report());
-      }
+    }
+    this.#beforeRead(running.session, nowMs);
+    const audited = await this.#auditor.through(this.#drifting(nowMs, tally, isAsked), signal);
+    if (audited === 'over') return this.#endAudit(running, nowMs, tally);
+    await this.#mendRules(running, nowMs, tally);
+    return this.#report('full', tally);
+  }
+
+  /** Everything of the kernel was looked at: what goes with it. */
+  async #endAudit(running: Running, nowMs: number, tally: Tally): Promise<SyncReport> {
+    this.#mendSysctls(tally);
+    if (askForAll(this.#planner, running.session)) this.#project();
+    if (this.#mayWrite) {
+      if (isDue(this.#passDueMs(nowMs), nowMs)) this.#write(running, nowMs, tally);
+      if (isDue(this.#drains.nextMs, nowMs)) this.#drain(running, nowMs, tally);
+      this.#events.push(...this.#foreign.report());
     }
     await this.#mendRules(running, nowMs, tally);
     return this.#report('full', tally);
   }
 
-  /** A kernel that cannot be read is left as it is, and so is what is believed of it. */
-  #read(running: Running, nowMs: number, tally: Tally): boolean {
+  #drifting(nowMs: number, tally: Tally, isAsked: boolean = false): DriftContext {
+    return { nowMs, tally, tell: (event) => this.#events.push(event), isAsked };
+  }
+
+  get #mayWrite(): boolean {
+    return this.#complete && !this.#inSnapshot;
+  }
+
+  /** Before anything of the Services is written. A kernel that cannot be read is left as it is, and so is what is believed of it. */
+  async #read(running: Running, nowMs: number, tally: Tally): Promise<boolean> {
     let observed: Observed;
     this.#beforeRead(running.session, nowMs);
     try {
-      observed = readKernel(running.session, this.#init);
+      observed = await readInTurns(running.session, this.#init, () => this.#turn());
     } catch (error) {
-      const failure = this.#retries.failed(kernelObject, { kind: 'static' }, 'read', toErrorRecord(error), nowMs);
-      tally.failures.push(failure);
-      running.fullDueMs = nowMs + Math.min(failure.retryInMs, this.#init.syncPeriodMs);
+      this.#auditor.couldNotRead(error, nowMs, tally);
       return false;
     }
+    // The first complete pass has begun meanwhile: what was read is older than what it wrote.
+    if (this.#begun) return true;
     this.#retries.cleared(kernelObject);
     running.plane.trust();
-    running.fullDueMs = nowMs + this.#init.syncPeriodMs;
+    this.#auditor.roundBegins(nowMs);
     this.#takeIn(observed, running, nowMs);
     this.#mendStatics(observed, running, nowMs, tally);
     return true;
+  }
+
+  /** Lets others have their turn. */
+  async #turn(): Promise<void> {
+    await this.#effects.turn?.();
   }
 
   /** Takes in what others did to links and addresses. False: only a full pass can tell what has changed. */
   #follow({ session }: Running, nowMs: number, tally: Tally): boolean {
     const { isLost, vips, nodeAddresses } = this.#addresses.follow(session, nowMs, tally);
     for (const address of vips) this.#dirty.addWithDependents({ kind: 'address', address });
+    if (this.#complete) this.#auditor.sawVips(vips, this.#drifting(nowMs, tally));
     if (nodeAddresses !== undefined) this.#know(nodeAddresses);
     return !isLost;
   }
@@ -331,10 +387,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return nodeAddressesRecord(this.#init.nodeName, addresses, this.#revision);
   }
 
-  #mendStatics(observed: Observed, running: Running, nowMs: number, tally: Tally): void {
+  #mendStatics(observed: StaticRead, running: Running, nowMs: number, tally: Tally): void {
     const { warnings, retryInMs } = this.#statics.mend(observed, running.writer, nowMs, tally);
     this.#events.push(...this.#warnings.update('statics', warnings));
-    running.fullDueMs = Math.min(running.fullDueMs, nowMs + retryInMs);
+    this.#auditor.nextRoundMs = Math.min(this.#auditor.nextRoundMs, nowMs + retryInMs);
   }
 
   #beforeRead(session: KernelSession, nowMs: number): void {
@@ -364,6 +420,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #write(running: Running, nowMs: number, tally: Tally): void {
+    this.#auditor.release();
     let released: readonly DirtyObjects[];
     do {
       const { scope, additionsOnly } = this.#dirty.take();
@@ -412,23 +469,24 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#dirty.addReleased(this.#rules.follow());
     this.#conntrack.noteChanges(changed);
     for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope);
+    this.#auditor.follow(changed);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
     return changed;
   }
 
   async #plan(against: 'kernel' | 'empty'): Promise<PlanResult> {
-    const { families } = this.#init;
-    const { signal } = this.#closing;
-    const saved = new Map<IpFamily, string>();
-    let observed = emptyObserved;
-    if (against === 'kernel') {
-      observed = readKernel(this.#openSession(), this.#init);
-      const iptables = this.#running?.iptables ?? (await this.#effects.openIptables({ probe: false, signal }));
-      for (const family of families) saved.set(family, await iptables.save(family, signal));
-      this.#know(observed.nodeAddresses);
-    } else if (this.#nodeAddresses === undefined) {
-      this.#know(this.#effects.interfaceAddresses().filter((address) => families.includes(familyOf(address))));
-    }
+    const ground =
+      against === 'kernel'
+        ? await readGround({
+            init: this.#init,
+            effects: this.#effects,
+            signal: this.#closing.signal,
+            iptables: this.#running?.iptables,
+            openSession: () => this.#openSession(),
+          })
+        : emptyGround(this.#init, this.#effects);
+    const { observed, saved } = ground;
+    if (against === 'kernel' || this.#nodeAddresses === undefined) this.#know(observed.nodeAddresses);
     return planResult({
       against,
       init: this.#init,
@@ -464,7 +522,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       destinations: this.#applied.destinations,
       draining: this.#drains.size,
       foreign: this.#foreign.count,
-      contested: this.#foreign.contested,
+      contested: this.#foreign.contested + this.#auditor.contests.size,
       complete: this.#complete,
     });
   }
@@ -499,11 +557,19 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #wakeInMs(nowMs: number): number | undefined {
     const running = this.#running;
     if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
-    const times = [running.fullDueMs, this.#rules.nextMs(nowMs), this.#addresses.nextMs];
-    if (this.#complete) times.push(this.#passDueMs(nowMs), this.#drains.nextMs, this.#conntrack.nextMs(nowMs));
-    else if (this.#allSynced) times.push(this.#retries.dueMs(kernelObject) ?? nowMs);
+    const times = [this.#rules.nextMs(nowMs), this.#addresses.nextMs];
+    if (this.#complete)
+      times.push(
+        this.#auditor.dueMs,
+        this.#auditor.contests.nextMs,
+        this.#passDueMs(nowMs),
+        this.#drains.nextMs,
+        this.#conntrack.nextMs(nowMs),
+      );
+    else
+      times.push(this.#auditor.nextRoundMs, ...(this.#allSynced ? [this.#retries.dueMs(kernelObject) ?? nowMs] : []));
     const known = times.filter((time) => time !== undefined);
-    return Math.max(0, Math.min(...known) - nowMs);
+    return known.length === 0 ? undefined : Math.max(0, Math.min(...known) - nowMs);
   }
 }
 

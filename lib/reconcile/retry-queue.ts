@@ -65,13 +65,7 @@ export class RetryQueue {
   /** What was asked of these objects has changed: their failures are history. Returns where those were. */
   forget(dirty: DirtyObjects): ObjectScope[] {
     if (this.#retries.size === 0) return [];
-    return [
-      ...[...touchedServices(dirty)].map((service) => this.#forgetScope(`service ${service}`)),
-      ...[...dirty.addresses].map((address) => this.#forgetScope(`address ${address}`)),
-      ...[...dirty.entries].flatMap(([set, entries]) =>
-        [...entries].map((entry) => this.#forgetScope(`entry ${set} ${entry}`)),
-      ),
-    ].flat();
+    return [...scopeKeysOf(dirty)].flatMap((key) => this.#forgetScope(key));
   }
 
   /** Makes everything due now. */
@@ -106,7 +100,8 @@ export class RetryQueue {
   }
 }
 
-function scopeKey(scope: ObjectScope): string {
+/** One text for each place that can be dirty. */
+export function scopeKey(scope: ObjectScope): string {
   switch (scope.kind) {
     case 'service':
       return `service ${scope.service}`;
@@ -117,4 +112,11 @@ function scopeKey(scope: ObjectScope): string {
     case 'static':
       return 'static';
   }
+}
+
+export function* scopeKeysOf(dirty: DirtyObjects): Generator<string> {
+  const { addresses, entries } = dirty;
+  for (const service of touchedServices(dirty)) yield `service ${service}`;
+  for (const address of addresses) yield `address ${address}`;
+  for (const [set, members] of entries) for (const entry of members) yield `entry ${set} ${entry}`;
 }

@@ -9,7 +9,7 @@ import { objectOf } from '../plan/object-id.ts';
 import { setSpecs } from '../plan/sets.ts';
 import type { SetName } from '../plan/state.ts';
 import type { IpvsTimeouts, VirtualService } from '../types.ts';
-import { asksForTimeouts, holdsEntriesOf, type Observed, probeKey, vipLink } from './observed.ts';
+import { asksForTimeouts, holdsEntriesOf, type Observed, probeKey, type StaticRead, vipLink } from './observed.ts';
 import type { ReconcileInit } from './protocol.ts';
 
 export interface StaticChanges {
@@ -20,7 +20,7 @@ export interface StaticChanges {
 
 /** Link first: it is the cheapest thing to fail. Nothing to do, nothing returned. */
 export function staticChanges(
-  observed: Observed,
+  observed: StaticRead,
   { families, ipvsTimeouts }: Pick<ReconcileInit, 'families' | 'ipvsTimeouts'>,
 ): StaticChanges {
   const operations: Operation[] = [];

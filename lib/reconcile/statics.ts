@@ -1,6 +1,6 @@
 /** Keeps what is there whatever the Services are, at each full read: written when it is missing, told of when it cannot be. */
 import type { SetName } from '../plan/state.ts';
-import { type Observed, vipLink } from './observed.ts';
+import { type StaticRead, vipLink } from './observed.ts';
 import type { ReconcileInit, SyncFailure } from './protocol.ts';
 import { staticChanges } from './static-part.ts';
 import type { Tally } from './tally.ts';
@@ -28,7 +28,7 @@ export class Statics {
     return this.#broken;
   }
 
-  mend(observed: Observed, writer: Writer, nowMs: number, tally: Tally): MendedStatics {
+  mend(observed: StaticRead, writer: Writer, nowMs: number, tally: Tally): MendedStatics {
     const { changes, broken } = staticChanges(observed, this.#init);
     const warnings = new Map([...broken].map(([set, message]) => [`set ${set}`, message]));
     this.#broken = broken;

@@ -1,7 +1,7 @@
 /** Counts of one pass, on the way to its report. */
 import type { BatchResult } from '../kernel/session.ts';
 import type { Verb } from '../operations.ts';
-import type { SyncFailure, SyncReport, UdpCleaning } from './protocol.ts';
+import type { DriftCounts, SyncFailure, SyncReport, UdpCleaning } from './protocol.ts';
 
 export class Tally {
   readonly failures: SyncFailure[] = [];
@@ -9,6 +9,7 @@ export class Tally {
   sysctlsWritten = 0;
   planMicros = 0;
   unknown = 0;
+  readonly drift: { -readonly [K in keyof DriftCounts]: DriftCounts[K] } = { missing: 0, extra: 0, changed: 0 };
   udpCleaning: UdpCleaning | undefined;
   #operations = 0;
   #roundTrips = 0;
@@ -16,6 +17,20 @@ export class Tally {
   readonly #byVerb = new Map<Verb, number>();
   #verb: Verb | undefined;
   #row = 0;
+
+  /** Nothing was tried, found or said. */
+  get isEmpty(): boolean {
+    return (
+      this.#operations + this.rulesWritten + this.sysctlsWritten + this.failures.length === 0 &&
+      this.udpCleaning === undefined &&
+      !this.#hasDrift
+    );
+  }
+
+  get #hasDrift(): boolean {
+    const { missing, extra, changed } = this.drift;
+    return missing + extra + changed > 0;
+  }
 
   /** An operation that is about to be tried. */
   count(verb: Verb): void {
@@ -47,6 +62,7 @@ export class Tally {
       sysctlsWritten: this.sysctlsWritten,
       failures: this.failures,
       ...(this.udpCleaning === undefined ? {} : { udpCleaning: this.udpCleaning }),
+      ...(this.#hasDrift ? { drift: { ...this.drift } } : {}),
       unknown: this.unknown,
       roundTrips: this.#roundTrips,
       planMicros: Math.round(this.planMicros),

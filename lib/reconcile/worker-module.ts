@@ -1,5 +1,6 @@
 /** The reconciler on the real kernel: what the worker loads. */
 import { cpus, networkInterfaces } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import { parseAddress } from '../address.ts';
 import { detectIptables } from '../kernel/iptables.ts';
 import { openSession } from '../kernel/linux-session.ts';
@@ -26,6 +27,7 @@ export function kernelEffects(init: Pick<ReconcileInit, 'iptables' | 'families'>
     cores: cpus().length,
     interfaceAddresses,
     random: Math.random,
+    turn: () => setImmediate(),
     nowMicros: () => performance.now() * 1000,
   };
 }

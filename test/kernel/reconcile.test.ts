@@ -216,6 +216,22 @@ describe('reconciler', () => {
     assert.deepEqual(await whole(), before);
   });
 
+  test('the audit counts what others did, and puts it right; a round that finds nothing writes nothing', async () => {
+    const before = await whole();
+    await runTool('ipvsadm', ['-D', '-t', '10.96.0.10:80']);
+    await runTool('ipvsadm', ['-d', '-u', '10.96.0.11:53', '-r', '10.244.2.9:8080']);
+    await runTool('ipset', ['del', 'KUBE-CLUSTER-IP', '10.96.0.11,udp:53']);
+    await runTool('ipset', ['add', 'KUBE-IPVS-IPS', '10.96.9.9']);
+    for (const drift of [{ missing: 3, extra: 1, changed: 0 }, undefined]) {
+      nowMs += 30_000;
+      const report = await send({ kind: 'tick', nowMs });
+      assert.equal(report.kind, 'full');
+      assert.deepEqual(report.drift, drift);
+      assert.equal(report.operations === 0, drift === undefined);
+      assert.deepEqual(await whole(), before);
+    }
+  });
+
   test('an endpoint that goes drains and is deleted; a Service that goes takes everything of its own along', async () => {
     const drained = await say(webSlice('10.244.1.5'));
     assert.equal(drained.draining, 2);

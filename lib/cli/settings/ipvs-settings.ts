@@ -27,7 +27,7 @@ export const ipvsSettings: readonly Setting[] = [
       field: 'ipvs.syncPeriod',
       option: 'syncPeriodMs',
       standard: '30s',
-      help: 'read the kernel and mend it this often',
+      help: 'look at everything in the kernel once in this time, and mend it',
       group: 'kube-proxy',
     },
     duration,

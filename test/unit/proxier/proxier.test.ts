@@ -79,11 +79,15 @@ test('a full pass comes by itself and mends what others broke; resync does so no
       address.apply({ verb: 'remove-service', key: service.key });
     assert.notEqual(node.kernel.dump(), whole);
   };
+  const drifted: string[] = [];
+  handle.on('drift', ({ object }) => drifted.push(object));
   breakIt();
   await node.clock.advance(9000);
   assert.notEqual(node.kernel.dump(), whole);
   await node.clock.advance(1000);
   assert.equal(node.kernel.dump(), whole);
+  assert.ok(drifted.length > 0);
+  assert.deepEqual(handle.health().drift, { missing: drifted.length, extra: 0, changed: 0 });
   breakIt();
   const report = await handle.resync();
   assert.equal(node.kernel.dump(), whole);

@@ -148,6 +148,7 @@ export class World {
             cores: 4,
             interfaceAddresses: () => [ip('192.168.1.10')],
             random: () => 0,
+            turn: () => new Promise((resolve) => setImmediate(resolve)),
             nowMicros: () => 0,
           }),
       },
