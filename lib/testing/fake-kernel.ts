@@ -7,6 +7,7 @@ import { RunCode } from '../kernel/binding.ts';
 import type { KernelSession } from '../kernel/session.ts';
 import { operationText } from '../kernel/text.ts';
 import type { Operation, Verb } from '../operations.ts';
+import type { IpvsTimeouts } from '../types.ts';
 import { addressText, ipsetText, ipvsText, routeText } from './fake-dump.ts';
 import { type ErrnoName, errnoOf, fakeFailure } from './fake-errors.ts';
 import type { FakeMonitor } from './fake-monitor.ts';
@@ -53,6 +54,7 @@ interface Plot {
 }
 
 type Subsystem = 'ipvs' | 'ipset' | 'conntrack' | 'route';
+const freshTimeouts: IpvsTimeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
 
 const subsystemOfRead: Readonly<Record<FakeRead, Subsystem>> = {
   services: 'ipvs',
@@ -76,6 +78,7 @@ export class FakeKernel {
   readonly #options: FakeKernelOptions;
   readonly #monitors: Set<FakeMonitor> = new Set();
   #tables = new FakeTables();
+  #isIpvsLoaded = true;
   #plots: Plot[] = [];
   #readFaults: { read: FakeRead; errno: ErrnoName; times: number }[] = [];
 
@@ -107,6 +110,18 @@ export class FakeKernel {
   heal(): void {
     this.#plots = [];
     this.#readFaults = [];
+  }
+
+  /** `rmmod ip_vs`: its table is gone, and who speaks to it hears that there is no such thing. */
+  unloadIpvs(): void {
+    this.#isIpvsLoaded = false;
+    this.#tables.services.clear();
+    this.#tables.timeouts = freshTimeouts;
+  }
+
+  /** `modprobe ip_vs`: empty. Harmless when it is there. */
+  loadIpvs(): void {
+    this.#isIpvsLoaded = true;
   }
 
   /** Same tables, own life: no faults, empty log. */
@@ -178,6 +193,7 @@ export class FakeKernel {
   }
 
   #isAbsent(subsystem: Subsystem): boolean {
+    if (subsystem === 'ipvs' && !this.#isIpvsLoaded) return true;
     return subsystem !== 'route' && this.#options[subsystem] === false;
   }
 
