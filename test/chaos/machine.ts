@@ -18,7 +18,7 @@ import { VirtualClock } from '../../lib/testing/virtual-clock.ts';
 import { type InlineHost, openInlineHost } from '../../lib/thread/inline-host.ts';
 import { newKernel } from '../unit/reconcile/world.ts';
 import { Cluster } from './cluster.ts';
-import { Lifetime, mortalEffects } from './mortal.ts';
+import { endless, Lifetime, mortalEffects } from './mortal.ts';
 
 export type MachineOptions = Omit<ProxierOptions, 'source'>;
 
@@ -161,7 +161,7 @@ export class Machine {
   }
 
   spare(): void {
-    this.#kill(Number.POSITIVE_INFINITY, () => {});
+    this.#kill(endless, () => {});
   }
 
   #kill(after: number, onEnd: (process: Process) => void): void {

@@ -15,13 +15,22 @@ export class Death extends Error {
   }
 }
 
+/** No number of operations ends it. */
+export const endless: number = 2 ** 31 - 1;
+
 export class Lifetime {
-  #left = Number.POSITIVE_INFINITY;
+  readonly #left: Int32Array;
   #isOver = false;
-  #onEnd: () => void = () => {};
+  #onEnd: () => void;
   readonly #held: (() => void)[] = [];
   /** The kernel has told more than the monitor could take. */
   overflows = false;
+
+  /** @param left How many operations are left, at its index 0, so that another thread can say it; `endless` = all. */
+  constructor(left: Int32Array = new Int32Array([endless]), onEnd: () => void = () => {}) {
+    this.#left = left;
+    this.#onEnd = onEnd;
+  }
 
   get isOver(): boolean {
     return this.#isOver;
@@ -29,7 +38,7 @@ export class Lifetime {
 
   /** Ends after so many more operations, whatever they are; `onEnd` is called in their midst. */
   endAfter(operations: number, onEnd: () => void): void {
-    this.#left = operations;
+    Atomics.store(this.#left, 0, operations);
     this.#onEnd = onEnd;
   }
 
@@ -48,8 +57,10 @@ export class Lifetime {
   /** How many of these operations are still carried out. */
   spend(operations: number): number {
     if (this.#isOver) throw new Death();
-    const granted = Math.min(operations, this.#left);
-    this.#left -= granted;
+    const left = Atomics.load(this.#left, 0);
+    if (left === endless) return operations;
+    const granted = Math.min(operations, left);
+    Atomics.sub(this.#left, 0, granted);
     return granted;
   }
 }

@@ -21,7 +21,7 @@ const nodeLink = 'chaos-node0';
 const vipLink = 'kube-ipvs0';
 
 /** Rules are those of a fake, which finds all sets it looks for: whoever destroys one has taken them away before. */
-function kernelOfRules(): FakeKernel {
+export function kernelOfRules(): FakeKernel {
   const kernel = newKernel();
   for (const family of ['IPv4', 'IPv6'] as const)
     for (const set of setSpecs(family)) kernel.outside.apply({ verb: 'create-set', set });
