@@ -19,6 +19,7 @@ import { endless } from '../mortal.ts';
 import type { MortalInit } from './mortal-worker.ts';
 import { linesOf, RealWorld } from './real-world.ts';
 
+const mortalProcess = join(import.meta.dirname, 'mortal-process.js');
 const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 2 ** 31);
 
 /** After how many operations each of them dies. */
@@ -122,19 +123,14 @@ describe('deaths on the real kernel', () => {
       const counts = ends(runs(2, 30), 50);
       context.diagnostic(`killed after ${counts.join(', ')} operations`);
       for (const count of counts) {
-        const child = spawn(process.execPath, [
-          join(import.meta.dirname, 'mortal-process.js'),
-          manifests,
-          'node-a',
-          `${count}`,
-        ]);
-        let said = '';
-        for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += String(chunk)));
-        // It has nothing to do any more when those before it have done it all.
-        child.stdout.once('data', () => child.kill('SIGKILL'));
-        const [status, signal] = await once(child, 'close');
+        const [status, signal, said] = await processEnds([process.execPath, mortalProcess, manifests, `${count}`]);
         assert.deepEqual([status, signal], [null, 'SIGKILL'], said);
       }
+      // One without the capability gives up, and leaves the rest to the next.
+      const unprivileged = ['setpriv', '--bounding-set=-net_admin', process.execPath, mortalProcess, manifests, '0'];
+      const [status, , said] = await processEnds(unprivileged);
+      assert.equal(status, 1, said);
+      assert.match(said, /ERR_PERMISSION/);
       await using handle = await new Proxier({ manifests, nodeName: 'node-a', families: ['IPv4'] }).run();
       assert.deepEqual(handle.report.failures, []);
       const dump = fixtureDump(scenario);
@@ -160,4 +156,18 @@ describe('deaths on the real kernel', () => {
 /** However. */
 function answered(question: Promise<unknown>): Promise<unknown> {
   return question.catch(() => undefined);
+}
+
+/** Its status, the signal that ended it, and what it said. One that has nothing to do any more says so, and is killed as well. */
+async function processEnds([program = '', ...args]: readonly string[]): Promise<readonly [unknown, unknown, string]> {
+  const child = spawn(program, args);
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      said += String(chunk);
+    });
+  }
+  child.stdout.once('data', () => child.kill('SIGKILL'));
+  const [status, signal] = await once(child, 'close');
+  return [status, signal, said];
 }

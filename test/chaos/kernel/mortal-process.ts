@@ -1,4 +1,4 @@
-/** A proxier of its own process that is killed after so many operations: `node mortal-process.js MANIFESTS NODE OPERATIONS`. */
+/** A proxier of its own process that is killed after so many operations: `node mortal-process.js MANIFESTS OPERATIONS`. */
 
 import { systemDependencies } from '../../../lib/proxier/dependencies.ts';
 import { Proxier } from '../../../lib/proxier/proxier.ts';
@@ -9,13 +9,13 @@ import { kernelEffects } from '../../../lib/reconcile/worker-module.ts';
 import { openInlineHost } from '../../../lib/thread/inline-host.ts';
 import { Lifetime, mortalEffects } from '../mortal.ts';
 
-const [manifests = '', nodeName = '', operations = ''] = process.argv.slice(2);
+const [manifests = '', operations = ''] = process.argv.slice(2);
 const life = new Lifetime(new Int32Array([Number(operations)]), () => process.kill(process.pid, 'SIGKILL'));
 const module = {
   createHandler: (init: ReconcileInit) => new Reconciler(init, mortalEffects(kernelEffects(init), life)),
 };
 const proxier = new Proxier(
-  { manifests, nodeName, families: ['IPv4'] },
+  { manifests, nodeName: 'node-a', families: ['IPv4'] },
   {
     ...systemDependencies,
     makeSources,
