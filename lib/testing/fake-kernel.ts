@@ -7,7 +7,6 @@ import { RunCode } from '../kernel/binding.ts';
 import type { KernelSession } from '../kernel/session.ts';
 import { operationText } from '../kernel/text.ts';
 import type { Operation, Verb } from '../operations.ts';
-import type { IpvsTimeouts } from '../types.ts';
 import { addressText, ipsetText, ipvsText, routeText } from './fake-dump.ts';
 import { type ErrnoName, errnoOf, fakeFailure } from './fake-errors.ts';
 import type { FakeMonitor } from './fake-monitor.ts';
@@ -54,7 +53,6 @@ interface Plot {
 }
 
 type Subsystem = 'ipvs' | 'ipset' | 'conntrack' | 'route';
-const freshTimeouts: IpvsTimeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
 
 const subsystemOfRead: Readonly<Record<FakeRead, Subsystem>> = {
   services: 'ipvs',
@@ -116,7 +114,7 @@ export class FakeKernel {
   unloadIpvs(): void {
     this.#isIpvsLoaded = false;
     this.#tables.services.clear();
-    this.#tables.timeouts = freshTimeouts;
+    this.#tables.timeouts = new FakeTables().timeouts;
   }
 
   /** `modprobe ip_vs`: empty. Harmless when it is there. */
