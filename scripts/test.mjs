@@ -27,10 +27,10 @@ const kernelTimeoutMs = options.long ? 3_600_000 : 1_200_000;
 /** Name → the command lines of a stage. */
 const stages = {
   lint: () => [[node, 'node_modules/@biomejs/biome/bin/biome', 'check', '.']],
-  unit: () => [[node, '--test', '--test-reporter=spec', ...testFiles('unit', 'property', 'integration', 'scenario')]],
+  unit: () => [[node, '--test', '--test-reporter=spec', ...testFiles('unit', 'property', 'integration', 'chaos/host')]],
   native: () => [[node, 'scripts/native-test.mjs', ...(options.long ? ['--long'] : [])]],
   // Two boots: what the kernel layer's tests delete stays in the destination trash for minutes, and would slow the others down.
-  kernel: () => [inKernel('dist/test/kernel', 'dist/test/traffic')],
+  kernel: () => [inKernel('dist/test/kernel', 'dist/test/traffic', 'dist/test/chaos/kernel')],
   'kernel-layer': () => [inKernel('dist/test/kernel-layer')],
   pack: () => [[node, '--test', '--test-reporter=spec', 'test/pack/pack.test.mjs']],
 };

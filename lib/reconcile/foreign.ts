@@ -128,7 +128,7 @@ export class ForeignServices {
   }
 
   /**
-   * Decides about foreign services that are wanted, or are so no more: adopted when nothing of them would have to be overwritten (or
+   * Decides about foreign services that are wanted, or are so no more: adopted when nothing that serves would have to be overwritten (or
    * when `takeOver` says so), contested otherwise.
    */
   settle(scope: Iterable<ServiceId> | 'all', desired: KernelState, applied: AppliedState): Settlement {
@@ -181,10 +181,11 @@ function tell(told: Set<string>, what: string): boolean {
 }
 
 /**
- * Taking it over would overwrite nothing: it is as wanted, and so is each destination it has. Destinations may be missing: a process
- * that died between a virtual service and its tuple entry leaves an empty one behind.
+ * Taking it over would take nothing from anybody: it is as wanted, and so is each destination it has. An empty one serves nobody whatever it is
+ * like: a process that died between a virtual service and its tuple entry leaves it behind, and the Service may have changed since.
  */
 function fits(node: ServiceNode, wanted: ServiceNode): boolean {
+  if (node.destinations.size === 0) return true;
   if (!sameService(node.service, wanted.service)) return false;
   for (const [id, destination] of node.destinations) {
     const other = wanted.destinations.get(id);

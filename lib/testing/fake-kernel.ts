@@ -76,6 +76,7 @@ export class FakeKernel {
   readonly #options: FakeKernelOptions;
   readonly #monitors: Set<FakeMonitor> = new Set();
   #tables = new FakeTables();
+  #isIpvsLoaded = true;
   #plots: Plot[] = [];
   #readFaults: { read: FakeRead; errno: ErrnoName; times: number }[] = [];
 
@@ -107,6 +108,18 @@ export class FakeKernel {
   heal(): void {
     this.#plots = [];
     this.#readFaults = [];
+  }
+
+  /** `rmmod ip_vs`: its table is gone, and who speaks to it hears that there is no such thing. */
+  unloadIpvs(): void {
+    this.#isIpvsLoaded = false;
+    this.#tables.services.clear();
+    this.#tables.timeouts = new FakeTables().timeouts;
+  }
+
+  /** `modprobe ip_vs`: empty. Harmless when it is there. */
+  loadIpvs(): void {
+    this.#isIpvsLoaded = true;
   }
 
   /** Same tables, own life: no faults, empty log. */
@@ -178,6 +191,7 @@ export class FakeKernel {
   }
 
   #isAbsent(subsystem: Subsystem): boolean {
+    if (subsystem === 'ipvs' && !this.#isIpvsLoaded) return true;
     return subsystem !== 'route' && this.#options[subsystem] === false;
   }
 

@@ -9,7 +9,7 @@ import { hostilities, withValue } from './hostile-objects.ts';
 
 type Fields = { readonly [key: string]: unknown };
 
-export type ClusterEvent =
+export type ObjectEvent =
   | { readonly kind: 'upsert'; readonly source: string; readonly resource: ResourceKind; readonly object: unknown }
   | { readonly kind: 'remove'; readonly source: string; readonly resource: ResourceKind; readonly name: string }
   /** A new list: what is not on it is gone. */
@@ -18,7 +18,10 @@ export type ClusterEvent =
       readonly source: string;
       readonly resource: ResourceKind;
       readonly objects: readonly unknown[];
-    }
+    };
+
+export type ClusterEvent =
+  | ObjectEvent
   /** The addresses on the interfaces of this node. */
   | { readonly kind: 'nodeAddresses'; readonly addresses: readonly string[] };
 
@@ -39,7 +42,7 @@ const choices = 56;
 /** One thing that happens. Most are of one source; two may say the same key. */
 export const clusterEvents: fc.Arbitrary<ClusterEvent> = diced(choices, clusterEvent);
 
-function clusterEvent(dice: Dice): ClusterEvent {
+export function clusterEvent(dice: Dice): ClusterEvent {
   const source = dice.oneIn(6) ? 'b' : 'a';
   switch (dice.roll(16)) {
     case 15:

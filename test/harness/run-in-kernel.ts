@@ -1,6 +1,6 @@
 /**
  * Runs test files in this one process, for starting node costs seconds in the test kernel:
- * `node --test-reporter=spec dist/test/harness/run-in-kernel.js [file or directory…]`. Default: all of test/kernel and test/traffic.
+ * `node --test-reporter=spec dist/test/harness/run-in-kernel.js [file or directory…]`. Default: all of test/kernel, test/traffic and test/chaos/kernel.
  * node:test sets the exit status.
  */
 import assert from 'node:assert/strict';
@@ -20,7 +20,9 @@ function testFiles(path: string): string[] {
 }
 
 const named = process.argv.slice(2);
-const files = (named.length > 0 ? named : [join(tests, 'kernel'), join(tests, 'traffic')]).flatMap(testFiles);
+const files = (
+  named.length > 0 ? named : ['kernel', 'traffic', 'chaos/kernel'].map((name) => join(tests, name))
+).flatMap(testFiles);
 
 test('there are test files', () => assert.notEqual(files.length, 0));
 for (const file of files) await import(pathToFileURL(file).href);

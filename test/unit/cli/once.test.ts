@@ -5,6 +5,7 @@ import { once } from '../../../lib/cli/once.ts';
 import { ProxierError } from '../../../lib/errors.ts';
 import { ObjectSource } from '../../../lib/kube/object-source.ts';
 import type { ServiceKey } from '../../../lib/types.ts';
+import { ip } from '../../harness/records.ts';
 import { FakeNode, webSource } from '../proxier/setup.ts';
 import { MemoryTerminal } from './memory-terminal.ts';
 
@@ -69,6 +70,9 @@ test("a wanted virtual service that is somebody else's is exit code 3", async ()
   const node = new FakeNode();
   const service = { key: key('10.96.0.10', 80), scheduler: 'wlc', flags: 0, timeoutSeconds: 0 };
   node.kernel.outside.apply({ verb: 'create-service', service });
+  // One without destinations is nobody's.
+  const destination = { address: ip('10.9.9.9'), port: 80, weight: 1, forward: 'masquerade' } as const;
+  node.kernel.outside.apply({ verb: 'create-destination', key: service.key, destination });
   const { code, stdout } = await runOnce(node);
   assert.match(stdout, /1 contested/);
   assert.equal(code, 3);

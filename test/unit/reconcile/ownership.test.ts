@@ -144,6 +144,19 @@ describe('one that we made without hearing the answer', () => {
   }
 });
 
+test('one that a death left without its tuple is ours again, although its Service has changed since', async () => {
+  const world = new World();
+  const key = { protocol: 'tcp', address: ip('10.96.0.10'), port: 80 } as const;
+  world.kernel.outside.apply({
+    verb: 'create-service',
+    service: { key, scheduler: 'wlc', flags: 0, timeoutSeconds: 0 },
+  });
+  await world.start();
+  const { contested } = await world.say(web, webSlice);
+  assert.equal(contested, 0);
+  assert.match(world.kernel.dump(), /-A -t 10\.96\.0\.10:80 -s rr\n-a .* -r 10\.244\.1\.5:8080/);
+});
+
 test('who has been told is forgotten with what it was about, and told again when that comes back', async () => {
   const world = new World();
   await world.start();

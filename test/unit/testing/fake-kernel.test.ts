@@ -15,6 +15,19 @@ test('slow is done, and the result says how long it took; nothing waits', () => 
   assert.deepEqual([applied, kernelMicros], [2, 5_000_000]);
 });
 
+test('ip_vs taken out is not there, the rest is; put in again it is empty, for sessions that were open, too', () => {
+  const kernel = new FakeKernel();
+  const session = kernel.session();
+  session.run(new Batch().createService(service(web)).setTimeouts({ tcpSeconds: 60 }));
+  kernel.unloadIpvs();
+  const batch = new Batch().createService(service(web)).ensureLink('d0');
+  assert.deepEqual(outcomes(batch, session.run(batch)), ['EOPNOTSUPP', 'applied']);
+  assert.throws(() => session.services(), { code: 'ERR_KERNEL_UNSUPPORTED' });
+  kernel.loadIpvs();
+  assert.deepEqual(readAll(session.services()), []);
+  assert.equal(session.timeouts().tcpSeconds, 900);
+});
+
 test('an ensure of something that is there is two messages, and each can meet a fault', () => {
   const kernel = new FakeKernel();
   const session = kernel.session();
