@@ -3,20 +3,12 @@
  * the size of the cluster.
  */
 import { familyOf } from '../address.ts';
-import {
-  EndpointBit,
-  type NodeBody,
-  type ObjectKey,
-  type ObjectRecord,
-  type ServiceBody,
-  type SliceBody,
-} from '../records.ts';
+import type { NodeBody, ObjectKey, ObjectRecord, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { AddressIndex } from './address-index.ts';
-import { type Endpoint, isOwnVip, mergeEndpoints } from './endpoints.ts';
 import { type EndpointRef, Exclusions } from './exclusions.ts';
 import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
-import { type EndpointChange, PortEndpoints, portsIn } from './port-endpoints.ts';
+import { PortDeriver } from './port-deriver.ts';
 import { type Change, RecordStore } from './record-store.ts';
 import { type Rival, Rivals } from './rivals.ts';
 import {
@@ -27,8 +19,8 @@ import {
   type ServicePortSpec,
   servicePortId,
 } from './service-port.ts';
-import { hasHints, ServiceSlices } from './service-slices.ts';
-import { type NodePlace, selectEndpoints } from './topology.ts';
+import { ServiceSlices } from './service-slices.ts';
+import type { NodePlace } from './topology.ts';
 
 export interface ModelOptions {
   /** Families that are proxied; what is said of others is kept and ignored. */
@@ -67,14 +59,14 @@ export class Model {
   #recheckExclusions = false;
   #self: NodeBody | undefined;
   #dirty = new Map<string, DirtyPort>();
-  /** Of the service ports that have several slices. */
-  readonly #tables = new Map<string, PortEndpoints>();
+  readonly #deriver: PortDeriver;
   readonly #rivals = new Rivals();
   #warnings: ModelWarning[] = [];
 
   constructor(options: ModelOptions) {
     this.#families = options.families;
     this.#nodeName = options.nodeName;
+    this.#deriver = new PortDeriver(this.#serviceSlices, this.#exclusions, () => this.#place());
   }
 
   /** The Node this proxier runs on, undefined while it is unknown. */
@@ -158,81 +150,15 @@ export class Model {
   /** What has become of a service port that {@link takeDirty} gave, which is to be asked for each of them, and once. */
   derive(dirty: DirtyPort): Derivation {
     const spec = this.#spec(dirty);
-    const table = this.#tables.get(dirty.id);
-    if (spec === undefined) {
-      if (table !== undefined) this.#tables.delete(dirty.id);
-      return { kind: 'gone' };
-    }
-    if (table === undefined) return this.#simple(spec) ?? { kind: 'whole', port: this.#whole(spec, undefined) };
-    for (const [key, before] of dirty.slices ?? []) table.replace(key, before, this.#slices.get(key));
-    const changes = this.#effective(table.take(), spec);
-    if (changes !== undefined && !dirty.isWhole && !table.isIrregular) {
-      const { internalPolicyLocal, externalPolicyLocal } = spec.body;
-      const selection = table.follow(changes, internalPolicyLocal || externalPolicyLocal);
-      if (selection !== undefined) return { kind: 'changes', changes, selection, place: this.#place() };
-    }
-    return { kind: 'whole', port: this.#whole(spec, table) };
-  }
-
-  /** Of each endpoint what counts. Undefined: some of them are virtual IPs of the Service, which is for all of it to be told. */
-  #effective(changes: readonly EndpointChange[], { body }: ServicePortSpec): readonly EndpointChange[] | undefined {
-    if (changes.some(({ before, after }) => isCircular(before, body) || isCircular(after, body))) return undefined;
-    if (this.#exclusions.isEmpty) return changes;
-    const effective = (endpoint: Endpoint | undefined): Endpoint | undefined =>
-      endpoint === undefined ? undefined : this.#exclusions.applyToOne(endpoint);
-    return changes.map(({ id, before, after }) => ({ id, before: effective(before), after: effective(after) }));
-  }
-
-  #simple(spec: ServicePortSpec): Derivation | undefined {
-    const slices = this.#serviceSlices;
-    const slice = slices.only(spec.service);
-    if (slice === undefined) {
-      return slices.has(spec.service) ? undefined : { kind: 'simple', spec, slice, targetPort: 0 };
-    }
-    if (hasHints(slice) || !this.#exclusions.isEmpty || spec.body.tuning?.forward !== undefined) return undefined;
-    const [targetPort, ...more] = portsIn(slice, spec);
-    if (targetPort === undefined) return { kind: 'simple', spec, slice: undefined, targetPort: 0 };
-    if (more.length > 0 || !slice.conditions.every((conditions) => (conditions & EndpointBit.ready) !== 0))
-      return undefined;
-    for (const address of slice.addresses) if (isOwnVip({ address }, spec.body)) return undefined;
-    return { kind: 'simple', spec, slice, targetPort };
-  }
-
-  /** With a table, that of the service port, which gets its counts by it, or makes way for another. */
-  #whole(spec: ServicePortSpec, known: PortEndpoints | undefined): ServicePort {
-    const table = known?.isIrregular === false ? known : this.#newTable(spec);
-    if (table === undefined || table.isIrregular) {
-      this.#tables.delete(spec.id);
-      return this.#portOf(spec, this.#merged(spec)).port;
-    }
-    this.#tables.set(spec.id, table);
-    const { port, counted } = this.#portOf(spec, [...table.endpoints()]);
-    table.recount(counted, this.#place());
-    return port;
-  }
-
-  /** Undefined: it has one slice at the most, which costs no more to read again than to compare. */
-  #newTable(spec: ServicePortSpec): PortEndpoints | undefined {
-    const slices = this.#serviceSlices.of(spec.service);
-    let count = 0;
-    for (const slice of slices.values()) if (portsIn(slice, spec).length > 0) count += 1;
-    // Forwarding that the endpoints' ports decide about is decided by all of them.
-    if (count < 2 || spec.body.tuning?.forward !== undefined) return undefined;
-    const { id, family, service, portName, protocol } = spec;
-    const table = new PortEndpoints({ id, family, service, portName, protocol });
-    for (const [key, slice] of slices) table.replace(key, undefined, slice);
-    table.take();
-    return table;
+    if (spec !== undefined) return this.#deriver.derive(spec, dirty);
+    this.#deriver.forget(dirty.id);
+    return { kind: 'gone' };
   }
 
   /** The service port as it stands, undefined when there is none (any more). Made from nothing but the records. */
   servicePort(ref: ServicePortRef): ServicePort | undefined {
     const spec = this.#spec(ref);
-    return spec === undefined ? undefined : this.#portOf(spec, this.#merged(spec)).port;
-  }
-
-  #merged({ service, family, portName, protocol }: ServicePortRef): readonly Endpoint[] {
-    return mergeEndpoints(this.#serviceSlices.of(service), family, portName, protocol);
+    return spec === undefined ? undefined : this.#deriver.anew(spec);
   }
 
   #spec({ id, family, service, portName, protocol }: ServicePortRef): ServicePortSpec | undefined {
@@ -243,17 +169,6 @@ export class Model {
     if (found === undefined) return undefined;
     const { port, nodePort } = found;
     return { id, family, service, portName, protocol, clusterIP, port, nodePort, body };
-  }
-
-  #portOf(
-    spec: ServicePortSpec,
-    merged: readonly Endpoint[],
-  ): { readonly port: ServicePort; readonly counted: readonly Endpoint[] } {
-    const circular = merged.filter((endpoint) => isOwnVip(endpoint, spec.body));
-    if (circular.length > 1) circular.sort((a, b) => (a.id < b.id ? -1 : 1));
-    const usable = circular.length === 0 ? merged : merged.filter((endpoint) => !circular.includes(endpoint));
-    const counted = this.#exclusions.applyTo(usable);
-    return { port: { ...spec, endpoints: selectEndpoints(counted, this.#place()), circular }, counted };
   }
 
   /** All service ports as they stand, sorted by id. */
@@ -286,20 +201,12 @@ export class Model {
     const { key, before, after } = change;
     if (before !== undefined) {
       this.#touch(key, before, this.#families, anyPort);
-      this.#dropTables(key, before);
+      this.#deriver.forgetPortsOf(key, before);
     }
     if (after !== undefined) this.#touch(key, after, this.#families, anyPort);
     mark(this.#withNodePort, key, after?.ports.some(({ nodePort }) => nodePort !== 0) ?? false);
     mark(this.#withRanges, key, after?.hasSourceRanges === true && after.loadBalancerIPs.length > 0);
     this.#addresses.serviceChanged(change);
-  }
-
-  /** While nobody looks, slices come and go that no table is told of. */
-  #dropTables(service: ObjectKey, body: ServiceBody): void {
-    if (this.#tables.size === 0) return;
-    for (const family of this.#families) {
-      for (const { name, protocol } of body.ports) this.#tables.delete(servicePortId(family, service, name, protocol));
-    }
   }
 
   #sliceChanged(change: Change<SliceBody> | undefined): void {
@@ -391,7 +298,7 @@ export class Model {
         }
         if (change === undefined) {
           dirty.isWhole = true;
-        } else if (this.#tables.has(id)) {
+        } else if (this.#deriver.followsSlices(id)) {
           dirty.slices ??= new Map();
           if (!dirty.slices.has(change.key)) dirty.slices.set(change.key, change.before);
         }
@@ -407,10 +314,6 @@ export class Model {
 }
 
 const anyPort: PortTest = () => true;
-
-function isCircular(endpoint: Endpoint | undefined, body: ServiceBody): boolean {
-  return endpoint !== undefined && isOwnVip(endpoint, body);
-}
 
 function mark(keys: Set<ObjectKey>, key: ObjectKey, isMember: boolean): void {
   if (isMember) keys.add(key);

@@ -28,10 +28,6 @@ export class ServiceSlices {
     return held === undefined || held instanceof Map ? undefined : held.body;
   }
 
-  has(service: ObjectKey): boolean {
-    return this.#byService.has(service);
-  }
-
   /** Services with a slice that has zone or node hints: what a change of the node's zone touches. */
   get hinted(): Iterable<ObjectKey> {
     return this.#hinted.keys();

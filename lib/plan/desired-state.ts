@@ -48,6 +48,9 @@ function leftOverId(service: ServiceId): ServicePortId {
   return `${leftOverPrefix}${service}`;
 }
 
+/** So many are compared with each other sooner than sorted. */
+const fewServices = 16;
+
 const leftOverPrefix = 'left-over ';
 
 /** Of one that is to lose all its destinations. */
@@ -203,6 +206,7 @@ export class DesiredState implements WantedState, LivePortListener {
 
   /** Nobody claims what it claims, itself included. */
   #isUnrivalled({ virtualServices }: LivePort): boolean {
+    if (virtualServices.length > fewServices) return false;
     for (let index = 0; index < virtualServices.length; index += 1) {
       const id = virtualServices[index]?.id ?? '';
       if (this.#services.has(id)) return false;
