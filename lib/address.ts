@@ -27,6 +27,11 @@ export function familyOf(address: IpAddress): IpFamily {
   return address.includes(':') ? 'IPv6' : 'IPv4';
 }
 
+/** `10.244.1.5:8080`, `[fd00::5]:8080` */
+export function hostPort(address: IpAddress, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 /** 32 or 128. */
 export function fullPrefix(family: IpFamily): number {
   return family === 'IPv4' ? 32 : 128;

@@ -1,8 +1,11 @@
 /** EndpointSlices of one Service → the endpoints of one service port (behaviour.md 1.3). */
+import { hostPort } from '../address.ts';
 import { EndpointBit, type ObjectKey, type ServiceBody, type SliceBody } from '../records.ts';
 import type { IpAddress, Protocol } from '../types.ts';
 
 export interface Endpoint {
+  /** `10.244.1.5:8080`, `[fd00::5]:8080`: made once, and kept by everybody. */
+  readonly id: string;
   readonly address: IpAddress;
   /** The endpoint's own port, 1..65535. */
   readonly port: number;
@@ -17,6 +20,21 @@ export interface Endpoint {
 }
 
 const noHints: readonly string[] = [];
+
+/** One endpoint of a slice, by its place in the columns; undefined = there is none. */
+export function endpointAt(slice: SliceBody, index: number, port: number): Endpoint | undefined {
+  const address = slice.addresses[index];
+  if (address === undefined) return undefined;
+  return {
+    id: hostPort(address, port),
+    address,
+    port,
+    conditions: slice.conditions[index] ?? 0,
+    weight: slice.weights?.[index] ?? 1,
+    zoneHints: slice.zoneHints?.[index] ?? noHints,
+    nodeHints: slice.nodeHints?.[index] ?? noHints,
+  };
+}
 
 export function isReady(endpoint: Endpoint): boolean {
   return (endpoint.conditions & EndpointBit.ready) !== 0;
@@ -69,23 +87,19 @@ export function mergeEndpoints(
 }
 
 function addEndpoints(byId: Map<string, Endpoint>, slice: SliceBody, port: number): void {
-  slice.addresses.forEach((address, index) => {
-    const conditions = slice.conditions[index] ?? 0;
-    const id = slice.family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
-    const known = byId.get(id);
-    if (known !== undefined && standing(known.conditions) >= standing(conditions)) return;
-    byId.set(id, {
-      address,
-      port,
-      conditions,
-      weight: slice.weights?.[index] ?? 1,
-      zoneHints: slice.zoneHints?.[index] ?? noHints,
-      nodeHints: slice.nodeHints?.[index] ?? noHints,
-    });
-  });
+  for (let index = 0; index < slice.addresses.length; index += 1) {
+    const endpoint = endpointAt(slice, index, port);
+    if (endpoint === undefined) continue;
+    const known = byId.get(endpoint.id);
+    if (known !== undefined && standing(known.conditions) >= standing(endpoint.conditions)) continue;
+    byId.set(endpoint.id, endpoint);
+  }
 }
 
 /** An address of the Service itself: packets sent there would come back to be sent there again. */
-export function isOwnVip({ address }: Endpoint, { clusterIPs, externalIPs, loadBalancerIPs }: ServiceBody): boolean {
+export function isOwnVip(
+  { address }: Pick<Endpoint, 'address'>,
+  { clusterIPs, externalIPs, loadBalancerIPs }: ServiceBody,
+): boolean {
   return clusterIPs.includes(address) || externalIPs.includes(address) || loadBalancerIPs.includes(address);
 }

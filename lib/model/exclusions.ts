@@ -15,6 +15,8 @@ export interface EndpointRef {
   readonly port?: number;
 }
 
+const unusable = ~(EndpointBit.ready | EndpointBit.serving);
+
 export class Exclusions {
   #ports = new Map<IpAddress, Set<number | undefined>>();
 
@@ -28,6 +30,10 @@ export class Exclusions {
     return new Set([...all].filter((address) => !sameSets(before.get(address), now.get(address))));
   }
 
+  get isEmpty(): boolean {
+    return this.#ports.size === 0;
+  }
+
   /** Some endpoint of the slice is excluded, or may be. */
   concern(slice: SliceBody | undefined): boolean {
     return this.#ports.size > 0 && slice?.addresses.some((address) => this.#ports.has(address)) === true;
@@ -35,11 +41,11 @@ export class Exclusions {
 
   /** The same endpoints, with those that are excluded counting for nothing. */
   applyTo(endpoints: readonly Endpoint[]): readonly Endpoint[] {
-    if (this.#ports.size === 0) return endpoints;
-    const usable = ~(EndpointBit.ready | EndpointBit.serving);
-    return endpoints.map((endpoint) =>
-      this.has(endpoint) ? { ...endpoint, conditions: endpoint.conditions & usable } : endpoint,
-    );
+    return this.#ports.size === 0 ? endpoints : endpoints.map((endpoint) => this.applyToOne(endpoint));
+  }
+
+  applyToOne(endpoint: Endpoint): Endpoint {
+    return this.has(endpoint) ? { ...endpoint, conditions: endpoint.conditions & unusable } : endpoint;
   }
 
   /** Those of which no slice knows. */

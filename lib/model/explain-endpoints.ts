@@ -2,11 +2,12 @@
  * Why each endpoint of a service port is used or is not: what `mergeEndpoints` and `selectEndpoints` decide, with the reasons. Kept apart from
  * them because they run for every event, and this runs when somebody asks.
  */
+import { hostPort } from '../address.ts';
 import type { ObjectKey, SliceBody } from '../records.ts';
 import type { IpAddress } from '../types.ts';
 import { type Endpoint, isOwnVip, mergeEndpoints, standing } from './endpoints.ts';
 import type { Exclusions } from './exclusions.ts';
-import { idOf, out, Reasons, type Verdict } from './explain-reasons.ts';
+import { out, Reasons, type Verdict } from './explain-reasons.ts';
 import type { ServicePort, ServicePortRef } from './service-port.ts';
 import type { NodePlace } from './topology.ts';
 
@@ -45,7 +46,7 @@ export function explainEndpoints(
   /** Why an endpoint is in neither list, whatever the others are. */
   const outright = (candidate: Candidate): string | undefined => {
     const { slice, endpoint } = candidate;
-    const winner = winners.get(idOf(endpoint));
+    const winner = winners.get(endpoint.id);
     if (endpoint.port === 0 || winner === undefined) {
       return `port name does not match: ${portsOf(slices.get(slice))}, the Service's is ${named(servicePort)}`;
     }
@@ -72,6 +73,7 @@ function candidatesOf(slice: ObjectKey, body: SliceBody, ref: ServicePortRef): C
     body.addresses.map((address, index) => ({
       slice,
       endpoint: {
+        id: hostPort(address, port),
         address,
         port,
         conditions: body.conditions[index] ?? 0,
@@ -87,7 +89,7 @@ function candidatesOf(slice: ObjectKey, body: SliceBody, ref: ServicePortRef): C
 function winnersOf(candidates: readonly Candidate[]): ReadonlyMap<string, Candidate> {
   const winners = new Map<string, Candidate>();
   for (const candidate of candidates) {
-    const id = idOf(candidate.endpoint);
+    const id = candidate.endpoint.id;
     const known = winners.get(id);
     if (known !== undefined && standing(known.endpoint.conditions) >= standing(candidate.endpoint.conditions)) continue;
     winners.set(id, candidate);

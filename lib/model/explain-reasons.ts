@@ -24,21 +24,21 @@ export class Reasons {
     this.#place = place;
     this.#ready = all.filter(isReady);
     this.#isAnyLocalReady = this.#ready.some(isLocal);
-    this.#cluster = new Set(cluster.map(idOf));
-    this.#local = new Set(local.map(idOf));
+    this.#cluster = new Set(cluster.map(({ id }) => id));
+    this.#local = new Set(local.map(({ id }) => id));
     this.#nodeHints = useOf(this.#ready, ({ nodeHints }) => nodeHints, place.name);
     this.#zoneHints = useOf(this.#ready, ({ zoneHints }) => zoneHints, place.zone);
   }
 
   cluster(endpoint: Endpoint): Verdict {
-    const isIn = this.#cluster.has(idOf(endpoint));
+    const isIn = this.#cluster.has(endpoint.id);
     if (!isReady(endpoint)) return unready(endpoint, isIn, this.#ready.length > 0, 'endpoint');
     return { isIn, why: isIn ? `ready${this.#withHints(endpoint)}` : this.#elsewhere(endpoint) };
   }
 
   local(endpoint: Endpoint): Verdict {
     if (!isLocal(endpoint)) return out('on another node, and the policy is Local');
-    const isIn = this.#local.has(idOf(endpoint));
+    const isIn = this.#local.has(endpoint.id);
     if (isReady(endpoint)) return { isIn, why: 'ready, on this node' };
     return unready(endpoint, isIn, this.#isAnyLocalReady, 'endpoint of this node');
   }
@@ -89,8 +89,4 @@ function isTerminating(endpoint: Endpoint): boolean {
 
 export function out(why: string): Verdict {
   return { isIn: false, why };
-}
-
-export function idOf({ address, port }: Endpoint): string {
-  return `${address} ${port}`;
 }

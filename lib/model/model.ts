@@ -6,14 +6,21 @@ import { familyOf } from '../address.ts';
 import type { NodeBody, ObjectKey, ObjectRecord, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { AddressIndex } from './address-index.ts';
-import { isOwnVip, mergeEndpoints } from './endpoints.ts';
 import { type EndpointRef, Exclusions } from './exclusions.ts';
 import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
+import { PortDeriver } from './port-deriver.ts';
 import { type Change, RecordStore } from './record-store.ts';
 import { type Rival, Rivals } from './rivals.ts';
-import { type ServicePort, type ServicePortRef, servicePortId } from './service-port.ts';
+import {
+  type Derivation,
+  type DirtyPort,
+  type ServicePort,
+  type ServicePortRef,
+  type ServicePortSpec,
+  servicePortId,
+} from './service-port.ts';
 import { ServiceSlices } from './service-slices.ts';
-import { type NodePlace, selectEndpoints } from './topology.ts';
+import type { NodePlace } from './topology.ts';
 
 export interface ModelOptions {
   /** Families that are proxied; what is said of others is kept and ignored. */
@@ -51,13 +58,15 @@ export class Model {
   /** Slices changed that may have had the last word on an excluded endpoint. */
   #recheckExclusions = false;
   #self: NodeBody | undefined;
-  #dirty = new Map<string, ServicePortRef>();
+  #dirty = new Map<string, DirtyPort>();
+  readonly #deriver: PortDeriver;
   readonly #rivals = new Rivals();
   #warnings: ModelWarning[] = [];
 
   constructor(options: ModelOptions) {
     this.#families = options.families;
     this.#nodeName = options.nodeName;
+    this.#deriver = new PortDeriver(this.#serviceSlices, this.#exclusions, () => this.#place());
   }
 
   /** The Node this proxier runs on, undefined while it is unknown. */
@@ -108,7 +117,7 @@ export class Model {
   }
 
   /** Service ports that an event touched since the last call, those that are gone included. */
-  takeDirty(): ServicePortRef[] {
+  takeDirty(): readonly DirtyPort[] {
     const dirty = [...this.#dirty.values()];
     this.#dirty = new Map();
     return dirty;
@@ -138,27 +147,28 @@ export class Model {
     return warnings;
   }
 
-  /** The service port as it stands, undefined when there is none (any more). */
+  /** What has become of a service port that {@link takeDirty} gave, which is to be asked for each of them, and once. */
+  derive(dirty: DirtyPort): Derivation {
+    const spec = this.#spec(dirty);
+    if (spec !== undefined) return this.#deriver.derive(spec, dirty);
+    this.#deriver.forget(dirty.id);
+    return { kind: 'gone' };
+  }
+
+  /** The service port as it stands, undefined when there is none (any more). Made from nothing but the records. */
   servicePort(ref: ServicePortRef): ServicePort | undefined {
-    const body = this.#services.get(ref.service);
-    const clusterIP = body === undefined ? undefined : clusterIpOf(body, ref.family);
-    if (body === undefined || clusterIP === undefined || !this.#families.includes(ref.family)) return undefined;
-    const port = body.ports.findLast(({ name, protocol }) => name === ref.portName && protocol === ref.protocol);
-    if (port === undefined) return undefined;
-    const slices = this.#serviceSlices.of(ref.service);
-    const merged = mergeEndpoints(slices, ref.family, ref.portName, ref.protocol);
-    const circular = merged.filter((endpoint) => isOwnVip(endpoint, body));
-    const usable = circular.length === 0 ? merged : merged.filter((endpoint) => !circular.includes(endpoint));
-    const endpoints = this.#exclusions.applyTo(usable);
-    return {
-      ...ref,
-      clusterIP,
-      port: port.port,
-      nodePort: port.nodePort,
-      body,
-      endpoints: selectEndpoints(endpoints, this.#place()),
-      circular,
-    };
+    const spec = this.#spec(ref);
+    return spec === undefined ? undefined : this.#deriver.anew(spec);
+  }
+
+  #spec({ id, family, service, portName, protocol }: ServicePortRef): ServicePortSpec | undefined {
+    const body = this.#services.get(service);
+    const clusterIP = body === undefined ? undefined : clusterIpOf(body, family);
+    if (body === undefined || clusterIP === undefined || !this.#families.includes(family)) return undefined;
+    const found = body.ports.findLast((port) => port.name === portName && port.protocol === protocol);
+    if (found === undefined) return undefined;
+    const { port, nodePort } = found;
+    return { id, family, service, portName, protocol, clusterIP, port, nodePort, body };
   }
 
   /** All service ports as they stand, sorted by id. */
@@ -188,10 +198,12 @@ export class Model {
 
   #serviceChanged(change: Change<ServiceBody> | undefined): void {
     if (change === undefined) return;
-    for (const body of [change.before, change.after]) {
-      if (body !== undefined) this.#touch(change.key, body, this.#families, () => true);
+    const { key, before, after } = change;
+    if (before !== undefined) {
+      this.#touch(key, before, this.#families, anyPort);
+      this.#deriver.forgetPortsOf(key, before);
     }
-    const { key, after } = change;
+    if (after !== undefined) this.#touch(key, after, this.#families, anyPort);
     mark(this.#withNodePort, key, after?.ports.some(({ nodePort }) => nodePort !== 0) ?? false);
     mark(this.#withRanges, key, after?.hasSourceRanges === true && after.loadBalancerIPs.length > 0);
     this.#addresses.serviceChanged(change);
@@ -201,16 +213,17 @@ export class Model {
     if (change === undefined) return;
     this.#serviceSlices.changed(change);
     const { before, after } = change;
-    for (const slice of [before, after]) if (slice !== undefined) this.#touchSlice(slice);
+    if (before !== undefined) this.#touchSlice(before, change);
+    if (after !== undefined) this.#touchSlice(after, change);
     if (this.#exclusions.concern(before)) this.#recheckExclusions = true;
   }
 
-  #touchSlice(slice: SliceBody): void {
+  #touchSlice(slice: SliceBody, change?: Change<SliceBody>): void {
     const body = this.#services.get(slice.service);
     if (body === undefined || !this.#families.includes(slice.family)) return;
-    this.#touch(slice.service, body, [slice.family], (name, protocol) =>
-      slice.ports.some((port) => port.name === name && port.protocol === protocol),
-    );
+    const applies: PortTest = (name, protocol) =>
+      slice.ports.some((port) => port.name === name && port.protocol === protocol);
+    this.#touch(slice.service, body, [slice.family], applies, change);
   }
 
   #nodeChanged(change: Change<NodeBody> | undefined): void {
@@ -221,12 +234,12 @@ export class Model {
     const before = this.#self;
     this.#self = change.after?.self ? change.after : undefined;
     if ((before?.zone ?? '') !== (this.#self?.zone ?? '')) {
-      for (const service of this.#serviceSlices.hinted) this.#touchService(service, this.#families, () => true);
+      for (const service of this.#serviceSlices.hinted) this.#touchService(service, this.#families, anyPort);
     }
     const moved = this.#families.filter((family) => primaryOf(before, family) !== primaryOf(this.#self, family));
     if (moved.length === 0) return;
     this.#touchNodePorts(moved);
-    for (const service of this.#withRanges) this.#touchService(service, moved, () => true);
+    for (const service of this.#withRanges) this.#touchService(service, moved, anyPort);
   }
 
   /** A VIP that is on an interface of this node is not bound. */
@@ -246,7 +259,7 @@ export class Model {
   #touchVip(address: IpAddress): void {
     if (!this.#families.includes(familyOf(address))) return;
     for (const service of this.#addresses.servicesWith(address)) {
-      this.#touchService(service, [familyOf(address)], () => true);
+      this.#touchService(service, [familyOf(address)], anyPort);
     }
   }
 
@@ -257,8 +270,7 @@ export class Model {
 
   /** What decides about these Services has changed, and is not in the records. */
   touchWhere(test: (body: ServiceBody) => boolean): void {
-    for (const [key, body] of this.#services.entries())
-      if (test(body)) this.#touch(key, body, this.#families, () => true);
+    for (const [key, body] of this.#services.entries()) if (test(body)) this.#touch(key, body, this.#families, anyPort);
   }
 
   #touchService(service: ObjectKey, families: readonly IpFamily[], applies: PortTest): void {
@@ -266,22 +278,42 @@ export class Model {
     if (body !== undefined) this.#touch(service, body, families, applies);
   }
 
-  #touch(service: ObjectKey, body: ServiceBody, families: readonly IpFamily[], applies: PortTest): void {
+  /** @param change What changed of a slice; absent = something else has. */
+  #touch(
+    service: ObjectKey,
+    body: ServiceBody,
+    families: readonly IpFamily[],
+    applies: PortTest,
+    change?: Change<SliceBody>,
+  ): void {
     for (const family of families) {
       if (clusterIpOf(body, family) === undefined) continue;
       for (const { name: portName, protocol, nodePort } of body.ports) {
         if (!applies(portName, protocol, nodePort)) continue;
         const id = servicePortId(family, service, portName, protocol);
-        this.#dirty.set(id, { id, family, service, portName, protocol });
+        let dirty = this.#dirty.get(id);
+        if (dirty === undefined) {
+          dirty = { id, family, service, portName, protocol, isWhole: false, slices: undefined };
+          this.#dirty.set(id, dirty);
+        }
+        if (change === undefined) {
+          dirty.isWhole = true;
+        } else if (this.#deriver.followsSlices(id)) {
+          dirty.slices ??= new Map();
+          if (!dirty.slices.has(change.key)) dirty.slices.set(change.key, change.before);
+        }
       }
     }
   }
 
   #warnOfRivals(rival: Rival): void {
+    if (this.#rivals.isEmpty && !this.#stores[rival.kind].isShared(rival.key)) return;
     const warning = this.#rivals.update(rival, this.#stores[rival.kind].sources(rival.key));
     if (warning !== undefined) this.#warnings.push(warning);
   }
 }
+
+const anyPort: PortTest = () => true;
 
 function mark(keys: Set<ObjectKey>, key: ObjectKey, isMember: boolean): void {
   if (isMember) keys.add(key);

@@ -19,11 +19,12 @@ export interface Change<Body> {
  * function of what was said. When it withdraws the object the next one takes over.
  */
 export class RecordStore<Body> {
-  readonly #slots = new Map<ObjectKey, Slot<Body>[]>();
+  /** One source for an object is the rule, so its slot is kept bare. */
+  readonly #slots = new Map<ObjectKey, Slot<Body> | readonly Slot<Body>[]>();
   #epoch = 0;
 
   get(key: ObjectKey): Body | undefined {
-    return this.#slots.get(key)?.[0]?.body;
+    return first(this.#slots.get(key))?.body;
   }
 
   get size(): number {
@@ -32,25 +33,33 @@ export class RecordStore<Body> {
 
   *entries(): IterableIterator<[ObjectKey, Body]> {
     for (const [key, slots] of this.#slots) {
-      const first = slots[0];
-      if (first !== undefined) yield [key, first.body];
+      const counts = first(slots);
+      if (counts !== undefined) yield [key, counts.body];
     }
   }
 
   /** Sources that say this key, the one that counts first. */
   sources(key: ObjectKey): readonly string[] {
-    return this.#slots.get(key)?.map((slot) => slot.source) ?? [];
+    return listOf(this.#slots.get(key)).map((slot) => slot.source);
+  }
+
+  /** Two sources or more say this key. */
+  isShared(key: ObjectKey): boolean {
+    const slots = this.#slots.get(key);
+    return slots !== undefined && isList(slots);
   }
 
   /** Takes in one record; undefined when what counts for the key is the same as before. */
   put(key: ObjectKey, source: string, body: Body | null): Change<Body> | undefined {
     const slots = this.#slots.get(key);
-    const before = slots?.[0]?.body;
-    const others = slots?.filter((slot) => slot.source !== source) ?? [];
-    const said: Slot<Body>[] = body === null ? [] : [{ source, body, epoch: this.#epoch }];
-    const next = others.concat(said);
-    if (next.length > 1) next.sort((a, b) => (a.source < b.source ? -1 : 1));
-    return this.#settle(key, next, before);
+    const before = first(slots)?.body;
+    const said: Slot<Body> | undefined = body === null ? undefined : { source, body, epoch: this.#epoch };
+    if (slots === undefined || (!isList(slots) && slots.source === source)) {
+      return this.#settle(key, said, before);
+    }
+    const others = listOf(slots).filter((slot) => slot.source !== source);
+    const next = said === undefined ? others : [...others, said];
+    return this.#settle(key, next.sort(bySource), before);
   }
 
   /** From here on, what is not said again before {@link end} is gone. */
@@ -62,18 +71,40 @@ export class RecordStore<Body> {
   end(): readonly Change<Body>[] {
     const changes: Change<Body>[] = [];
     for (const [key, slots] of this.#slots) {
-      if (slots.every((slot) => slot.epoch === this.#epoch)) continue;
-      const said = slots.filter((slot) => slot.epoch === this.#epoch);
-      const change = this.#settle(key, said, slots[0]?.body);
+      if (isList(slots) ? slots.every((slot) => slot.epoch === this.#epoch) : slots.epoch === this.#epoch) continue;
+      const said = listOf(slots).filter((slot) => slot.epoch === this.#epoch);
+      const change = this.#settle(key, said, first(slots)?.body);
       if (change !== undefined) changes.push(change);
     }
     return changes;
   }
 
-  #settle(key: ObjectKey, slots: Slot<Body>[], before: Body | undefined): Change<Body> | undefined {
-    if (slots.length > 0) this.#slots.set(key, slots);
-    else this.#slots.delete(key);
-    const after = slots[0]?.body;
+  #settle(
+    key: ObjectKey,
+    slots: Slot<Body> | readonly Slot<Body>[] | undefined,
+    before: Body | undefined,
+  ): Change<Body> | undefined {
+    const next = slots !== undefined && isList(slots) && slots.length < 2 ? slots[0] : slots;
+    if (next === undefined) this.#slots.delete(key);
+    else this.#slots.set(key, next);
+    const after = first(next)?.body;
     return before === after ? undefined : { key, before, after };
   }
+}
+
+function isList<Body>(slots: Slot<Body> | readonly Slot<Body>[]): slots is readonly Slot<Body>[] {
+  return Array.isArray(slots);
+}
+
+function first<Body>(slots: Slot<Body> | readonly Slot<Body>[] | undefined): Slot<Body> | undefined {
+  return slots !== undefined && isList(slots) ? slots[0] : slots;
+}
+
+function listOf<Body>(slots: Slot<Body> | readonly Slot<Body>[] | undefined): readonly Slot<Body>[] {
+  if (slots === undefined) return [];
+  return isList(slots) ? slots : [slots];
+}
+
+function bySource<Body>(a: Slot<Body>, b: Slot<Body>): number {
+  return a.source < b.source ? -1 : 1;
 }

@@ -9,6 +9,10 @@ export interface Rival {
 export class Rivals {
   readonly #known = new Map<string, Rival & { readonly sources: string }>();
 
+  get isEmpty(): boolean {
+    return this.#known.size === 0;
+  }
+
   get known(): readonly Rival[] {
     return [...this.#known.values()];
   }

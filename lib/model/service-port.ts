@@ -1,7 +1,10 @@
 /** A service port: one entry of `Service.spec.ports` in one IP family, with the endpoints that belong to it. */
-import type { ObjectKey, ServiceBody } from '../records.ts';
+import type { ObjectKey, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily, Protocol } from '../types.ts';
 import type { Endpoint } from './endpoints.ts';
+import type { EndpointChange } from './port-endpoints.ts';
+import type { Selection } from './selection.ts';
+import type { NodePlace } from './topology.ts';
 
 /** What names a service port. The port is known by name and protocol, never by number (behaviour.md 1.2). */
 export interface ServicePortRef {
@@ -15,7 +18,7 @@ export interface ServicePortRef {
   readonly protocol: Protocol;
 }
 
-/** The endpoint lists of behaviour.md 1.5. Each is sorted by `address:port` and free of duplicates. */
+/** The endpoint lists of behaviour.md 1.5. Each is free of duplicates. */
 export interface EndpointLists {
   /** What traffic of policy `Cluster` may use: ready ones, narrowed by topology; without any, those serving while they terminate. */
   readonly cluster: readonly Endpoint[];
@@ -27,7 +30,8 @@ export interface EndpointLists {
   readonly everyLocal: readonly Endpoint[];
 }
 
-export interface ServicePort extends ServicePortRef {
+/** What the Service says of it. */
+export interface ServicePortSpec extends ServicePortRef {
   /** The Service's cluster IP in this family. */
   readonly clusterIP: IpAddress;
   /** 1..65535 */
@@ -36,6 +40,9 @@ export interface ServicePort extends ServicePortRef {
   readonly nodePort: number;
   /** The whole Service: addresses of both families, policies, affinity. */
   readonly body: ServiceBody;
+}
+
+export interface ServicePort extends ServicePortSpec {
   readonly endpoints: EndpointLists;
   /** Endpoints in none of the lists, because their address is a virtual IP of the Service itself. */
   readonly circular: readonly Endpoint[];
@@ -45,3 +52,34 @@ export interface ServicePort extends ServicePortRef {
 export function servicePortId(family: IpFamily, service: ObjectKey, portName: string, protocol: Protocol): string {
   return `${family} ${service}:${portName}/${protocol}`;
 }
+
+/** A service port that an event touched. */
+export interface DirtyPort extends ServicePortRef {
+  /** More has changed than slices. */
+  isWhole: boolean;
+  /** The slices that changed, as they were; undefined = there was none. */
+  slices: Map<ObjectKey, SliceBody | undefined> | undefined;
+}
+
+/** What a touched service port has become. */
+export type Derivation =
+  /** Only these endpoints changed, and by the rule of this selection. */
+  | {
+      readonly kind: 'changes';
+      readonly changes: readonly EndpointChange[];
+      readonly selection: Selection;
+      readonly place: NodePlace;
+    }
+  /**
+   * All its endpoints are in one slice, all are ready, none has hints, none is taken out or circular. They are all chosen, unless one is said
+   * twice. `slice` undefined = it has none.
+   */
+  | {
+      readonly kind: 'simple';
+      readonly spec: ServicePortSpec;
+      readonly slice: SliceBody | undefined;
+      /** The endpoints' own. */
+      readonly targetPort: number;
+    }
+  | { readonly kind: 'whole'; readonly port: ServicePort }
+  | { readonly kind: 'gone' };

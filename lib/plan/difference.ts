@@ -70,6 +70,7 @@ export function difference(
     }
   } else {
     for (const id of scope.services) round.service(id);
+    for (const [id, names] of scope.destinations) if (!scope.services.has(id)) round.destinations(id, names);
     for (const [set, entries] of scope.entries) for (const entry of entries) round.entry(set, entry);
     for (const address of scope.addresses) round.address(address);
   }
@@ -130,14 +131,7 @@ class Round {
     } else if (!sameService(wanted.service, known.service)) {
       this.#add('write virtual service', { verb: 'update-service', service: wanted.service }, id);
     }
-    // They might need the SNAT that they would be exempt from until something may be removed.
-    if (
-      known !== undefined &&
-      !this.#options.mayRemove &&
-      endsExemption(wanted.service.key, this.#desired, this.#applied)
-    )
-      return;
-    this.#destinations(id, wanted, known);
+    if (!this.#awaitsSnat(wanted, known)) this.#destinations(id, wanted, known);
   }
 
   entry(set: SetName, entry: SetEntry): void {
@@ -196,19 +190,39 @@ class Round {
     return true;
   }
 
-  #destinations(service: ServiceId, wanted: ServiceNode, known: ServiceNode | undefined): void {
-    const { key } = wanted.service;
-    for (const [id, destination] of wanted.destinations) {
-      const before = known?.destinations.get(id);
-      if (before === undefined) {
-        this.#add('write destination', { verb: 'create-destination', key, destination }, service, id);
-      } else if (!sameDestination(destination, before)) {
-        this.#add('write destination', { verb: 'update-destination', key, destination }, service, id);
-      }
+  /** Destinations might need the SNAT that they would be exempt from until something may be removed. */
+  #awaitsSnat({ service }: ServiceNode, known: ServiceNode | undefined): boolean {
+    if (known === undefined || this.#options.mayRemove) return false;
+    return endsExemption(service.key, this.#desired, this.#applied);
+  }
+
+  /** Of a virtual service that is itself as it was: these alone. */
+  destinations(id: ServiceId, names: Iterable<DestinationId>): void {
+    const wanted = this.#desired.services.get(id);
+    const known = this.#applied.services.get(id);
+    if (wanted === undefined || known === undefined) this.service(id);
+    else if (!this.#withheld.service(id) && !this.#awaitsSnat(wanted, known)) {
+      for (const name of names) this.#destination(id, wanted, known, name);
     }
-    if (known === undefined || !this.#options.mayRemove) return;
-    for (const [id, destination] of known.destinations) {
-      if (!wanted.destinations.has(id)) this.#drain(service, wanted, id, destination);
+  }
+
+  #destinations(service: ServiceId, wanted: ServiceNode, known: ServiceNode | undefined): void {
+    for (const id of wanted.destinations.keys()) this.#destination(service, wanted, known, id);
+    for (const id of known?.destinations.keys() ?? []) {
+      if (!wanted.destinations.has(id)) this.#destination(service, wanted, known, id);
+    }
+  }
+
+  #destination(service: ServiceId, node: ServiceNode, known: ServiceNode | undefined, id: DestinationId): void {
+    const { key } = node.service;
+    const wanted = node.destinations.get(id);
+    const before = known?.destinations.get(id);
+    if (wanted === undefined) {
+      if (before !== undefined && this.#options.mayRemove) this.#drain(service, node, id, before);
+    } else if (before === undefined) {
+      this.#add('write destination', { verb: 'create-destination', key, destination: wanted }, service, id);
+    } else if (!sameDestination(wanted, before)) {
+      this.#add('write destination', { verb: 'update-destination', key, destination: wanted }, service, id);
     }
   }
 

@@ -16,6 +16,11 @@ export function nameHash(name: string, sum: number): number {
   return hashFrom(avalanche((sum % 2 ** 32) | 0), avalanche(~Math.floor(sum / 2 ** 32)), name);
 }
 
+/** The hash of a text and a number that belongs to it, up to 2^52. */
+export function numberHash(text: string, number: number): number {
+  return hashFrom(avalanche((number % 2 ** 32) | 0), avalanche(Math.floor(number / 2 ** 32) + 0x51ed27), text);
+}
+
 /** Two multiplicative hashes with unlike steps, each finished so that every input bit reaches every output bit. */
 function hashFrom(lowSeed: number, highSeed: number, text: string): number {
   let low = lowSeed;

@@ -2,7 +2,7 @@
 import { type Cidr, cidrContains, familyOf, parseAddress, parseCidr } from '../address.ts';
 import type { EndpointRef } from '../model/exclusions.ts';
 import { Model, primaryOf } from '../model/model.ts';
-import type { ServicePortRef } from '../model/service-port.ts';
+import type { Derivation, DirtyPort, ServicePortRef } from '../model/service-port.ts';
 import type { NodeBody, ObjectKey, RecordMessage } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { DesiredState } from './desired-state.ts';
@@ -10,11 +10,12 @@ import type { DirtyObjects } from './dirty.ts';
 import { type ExplainContext, explainPort, type PortExplanation } from './explain-port.ts';
 import type { FrontendContext } from './frontends/frontend.ts';
 import { addHash, nameHash, subtractHash } from './hash.ts';
+import type { LivePort } from './live-port.ts';
 import type { ObjectId } from './object-id.ts';
 import { StandingProblems } from './standing-problems.ts';
 import type { ServiceId, ServiceNode } from './state.ts';
-import type { ServicePortId, WantedEntry, WantedPort, WantedState } from './wanted.ts';
-import { wantedPort } from './wanted-port.ts';
+import type { ServicePortId, WantedEntry, WantedState } from './wanted.ts';
+import { simplePort, wantedPort } from './wanted-port.ts';
 import { WantedRules } from './wanted-rules.ts';
 
 /** The part of the proxier's options that decides what is wanted. */
@@ -50,7 +51,6 @@ export class Planner {
   readonly #options: PlanOptions;
   readonly #model: Model;
   readonly #desired: DesiredState;
-  readonly #ports = new Map<ServicePortId, WantedPort>();
   readonly #nodePortCidrs: readonly Cidr[];
   /** Undefined = any. */
   readonly #allowedExternalIPs: readonly Cidr[] | undefined;
@@ -76,8 +76,8 @@ export class Planner {
     return this.#desired;
   }
 
-  get ports(): ReadonlyMap<ServicePortId, WantedPort> {
-    return this.#ports;
+  get ports(): ReadonlyMap<ServicePortId, LivePort> {
+    return this.#desired.ports;
   }
 
   /** This node's own record, undefined while it is unknown: its pod CIDRs and addresses. */
@@ -100,7 +100,7 @@ export class Planner {
   /** Recomputes the service ports that records touched, and returns the kernel objects that may have changed by it. */
   project(): DirtyObjects {
     const context = this.#context();
-    for (const ref of this.#model.takeDirty()) this.#projectPort(ref, context);
+    for (const dirty of this.#model.takeDirty()) this.#projectPort(dirty, context);
     this.rules.update();
     return this.#desired.takeDirty();
   }
@@ -204,7 +204,7 @@ export class Planner {
       },
     };
     return this.#model.servicePorts().flatMap((port) => {
-      const wanted = this.#ports.get(port.id);
+      const wanted = this.#desired.ports.get(port.id);
       return wanted === undefined ? [] : [explainPort(port, wanted, this.#model.explain(port), context)];
     });
   }
@@ -216,49 +216,68 @@ export class Planner {
     return warnings;
   }
 
-  #projectPort(ref: ServicePortRef, context: FrontendContext): void {
-    const port = this.#model.servicePort(ref);
-    const before = this.#ports.get(ref.id);
-    const wanted = port === undefined ? undefined : wantedPort(port, context);
-    if (before?.hash === wanted?.hash) return;
-    if (wanted === undefined) this.#ports.delete(ref.id);
-    else this.#ports.set(ref.id, wanted);
-    this.#rehash(ref, before?.hash, wanted?.hash);
-    const claimant =
-      port === undefined || wanted === undefined
-        ? undefined
-        : { id: ref.id, service: ref.service, portName: ref.portName, createdMs: port.body.createdMs, wanted };
-    for (const party of this.#desired.replace(ref.id, claimant)) this.#warn(party);
+  #projectPort(dirty: DirtyPort, context: FrontendContext): void {
+    const known = this.#desired.ports.get(dirty.id);
+    const before = known?.hash;
+    const derived = this.#model.derive(dirty);
+    if (derived.kind === 'changes' && known !== undefined) {
+      known.follow(derived.changes, derived.selection, derived.place, this.#desired);
+      if (known.hash !== before) this.#rehash(dirty, before, known.hash);
+      return;
+    }
+    const wanted = this.#wanted(derived, dirty, context);
+    if (before === wanted?.hash) return;
+    this.#rehash(dirty, before, wanted?.hash);
+    if (known !== undefined && known.shape === wanted?.shape) {
+      known.becomeLike(wanted, this.#desired);
+      return;
+    }
+    for (const party of this.#desired.replace(dirty.id, wanted)) this.#warn(party);
   }
 
-  #rehash(ref: ServicePortRef, before: number | undefined, after: number | undefined): void {
-    const services = this.#serviceSums.get(ref.family) ?? new Map<ObjectKey, PortSum>();
-    this.#serviceSums.set(ref.family, services);
-    const old = services.get(ref.service);
-    const next: PortSum = { ports: old?.ports ?? 0, sum: old?.sum ?? 0 };
+  /** From nothing but the records: what {@link LivePort.follow} leads to as well. */
+  #wanted(derived: Derivation, dirty: DirtyPort, context: FrontendContext): LivePort | undefined {
+    if (derived.kind === 'gone') return undefined;
+    const simple = derived.kind === 'simple' ? simplePort(derived, context) : undefined;
+    const port = derived.kind === 'whole' ? derived.port : undefined;
+    if (simple !== undefined) return simple;
+    const whole = port ?? this.#model.servicePort(dirty);
+    return whole === undefined ? undefined : wantedPort(whole, context);
+  }
+
+  #rehash({ family, service }: ServicePortRef, before: number | undefined, after: number | undefined): void {
+    let services = this.#serviceSums.get(family);
+    if (services === undefined) {
+      services = new Map();
+      this.#serviceSums.set(family, services);
+    }
+    const known = services.get(service);
+    const sums = known ?? { ports: 0, sum: 0 };
+    let hash = this.hash(family);
+    if (known !== undefined) hash = subtractHash(hash, nameHash(service, known.sum));
     if (before !== undefined) {
-      next.ports -= 1;
-      next.sum = subtractHash(next.sum, before);
+      sums.ports -= 1;
+      sums.sum = subtractHash(sums.sum, before);
     }
     if (after !== undefined) {
-      next.ports += 1;
-      next.sum = addHash(next.sum, after);
+      sums.ports += 1;
+      sums.sum = addHash(sums.sum, after);
     }
-    let family = this.hash(ref.family);
-    if (old !== undefined) family = subtractHash(family, nameHash(ref.service, old.sum));
-    if (next.ports > 0) {
-      family = addHash(family, nameHash(ref.service, next.sum));
-      services.set(ref.service, next);
+    if (sums.ports > 0) {
+      hash = addHash(hash, nameHash(service, sums.sum));
+      if (known === undefined) services.set(service, sums);
     } else {
-      services.delete(ref.service);
+      services.delete(service);
     }
-    this.#familyHashes.set(ref.family, family);
+    this.#familyHashes.set(family, hash);
   }
 
   #warn(id: ServicePortId): void {
-    const wanted = this.#ports.get(id);
-    const messages = new Set([...(wanted?.warnings ?? []), ...this.#desired.losses(id)]);
+    const warnings = this.#desired.ports.get(id)?.warnings ?? [];
+    const losses = this.#desired.losses(id);
+    if (warnings.length === 0 && losses.length === 0 && !this.#standing.has(id)) return;
     const object = `service ${this.#desired.serviceOf(id)}`;
+    const messages = new Set([...warnings, ...losses]);
     for (const message of this.#standing.update(id, object, messages)) this.#warnings.push({ object, message });
   }
 

@@ -89,8 +89,37 @@ const maxNameLength = 31;
 
 /** Kernel name: `KUBE-CLUSTER-IP`, `KUBE-6-CLUSTER-IP`; two of the IPv6 names are cut to 31 characters. */
 export function setName(id: SetId, family: IpFamily): SetName {
-  return `${family === 'IPv4' ? 'KUBE-' : 'KUBE-6-'}${id}`.slice(0, maxNameLength);
+  return names[family][id];
 }
+
+function namesIn(prefix: string): Readonly<Record<SetId, SetName>> {
+  const name = (id: SetId): SetName => `${prefix}${id}`.slice(0, maxNameLength);
+  return {
+    'LOOP-BACK': name('LOOP-BACK'),
+    'CLUSTER-IP': name('CLUSTER-IP'),
+    'EXTERNAL-IP': name('EXTERNAL-IP'),
+    'EXTERNAL-IP-LOCAL': name('EXTERNAL-IP-LOCAL'),
+    'LOAD-BALANCER': name('LOAD-BALANCER'),
+    'LOAD-BALANCER-FW': name('LOAD-BALANCER-FW'),
+    'LOAD-BALANCER-LOCAL': name('LOAD-BALANCER-LOCAL'),
+    'LOAD-BALANCER-SOURCE-IP': name('LOAD-BALANCER-SOURCE-IP'),
+    'LOAD-BALANCER-SOURCE-CIDR': name('LOAD-BALANCER-SOURCE-CIDR'),
+    'NODE-PORT-TCP': name('NODE-PORT-TCP'),
+    'NODE-PORT-LOCAL-TCP': name('NODE-PORT-LOCAL-TCP'),
+    'NODE-PORT-UDP': name('NODE-PORT-UDP'),
+    'NODE-PORT-LOCAL-UDP': name('NODE-PORT-LOCAL-UDP'),
+    'NODE-PORT-SCTP-HASH': name('NODE-PORT-SCTP-HASH'),
+    'NODE-PORT-LOCAL-SCTP-HASH': name('NODE-PORT-LOCAL-SCTP-HASH'),
+    'HEALTH-CHECK-NODE-PORT': name('HEALTH-CHECK-NODE-PORT'),
+    'IPVS-IPS': name('IPVS-IPS'),
+  };
+}
+
+/** Made once: every entry is asked for by the name of its set. */
+const names: Readonly<Record<IpFamily, Readonly<Record<SetId, SetName>>>> = {
+  IPv4: namesIn('KUBE-'),
+  IPv6: namesIn('KUBE-6-'),
+};
 
 export function setComment(id: SetId): string {
   return definitions[id].comment;

@@ -6,6 +6,10 @@ export class StandingProblems {
   /** By object: how many service ports each message is true of. */
   readonly #counts = new Map<string, Map<string, number>>();
 
+  has(port: ServicePortId): boolean {
+    return this.#byPort.has(port);
+  }
+
   /** Takes what is true of a service port now in the place of what was; returns the messages that are new for the object. */
   update(port: ServicePortId, object: string, messages: ReadonlySet<string>): readonly string[] {
     const before = this.#byPort.get(port);

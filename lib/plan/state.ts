@@ -2,7 +2,7 @@
  * The shape that desired, applied and observed state have in common: what the kernel holds on our behalf, by identity.
  * Pure data; whoever owns a KernelState mutates it.
  */
-import { familyOf } from '../address.ts';
+import { familyOf, hostPort } from '../address.ts';
 import type {
   AddressServiceKey,
   Destination,
@@ -34,9 +34,7 @@ export interface KernelState {
   readonly routes: ReadonlySet<IpAddress>;
 }
 
-export function hostPort(address: IpAddress, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
+export { hostPort } from '../address.ts';
 
 export function serviceId(key: AddressServiceKey): ServiceId {
   return `${key.protocol} ${hostPort(key.address, key.port)}`;

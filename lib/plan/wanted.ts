@@ -18,12 +18,10 @@ export interface WantedService extends ServiceNode {
   readonly id: ServiceId;
   readonly kind: FrontendKind;
   readonly service: VirtualService<AddressServiceKey>;
-  /** Shared between the frontends that use the same list: computed once. Sorted by id. */
+  /** Shared between the frontends that use the same list, and kept up to date in place. In no order. */
   readonly destinations: ReadonlyMap<DestinationId, Destination>;
-  /** How long destinations that are no longer wanted are kept for their connections. Absent = the proxier's option. */
-  readonly drainTimeoutMs?: number;
-  /** UDP: what tracked connections may lead to, shared as `destinations` are. Every endpoint that serves, chosen or not (behaviour.md 2.8). */
-  readonly serving?: ReadonlySet<DestinationId>;
+  /** The service port that wants it. */
+  readonly port: WantedPort;
 }
 
 /** What all service ports together want. */
@@ -43,18 +41,32 @@ export interface WantedEntry {
   readonly kind?: FrontendKind;
 }
 
+/** Kept up to date in place while endpoints come and go (live-port.ts). */
 export interface WantedPort {
   readonly id: ServicePortId;
   readonly family: IpFamily;
+  /** `namespace/name` */
+  readonly service: string;
+  readonly portName: string;
+  /** 0 = unknown: younger than all that are known. */
+  readonly createdMs: number;
+  /** How long destinations that are no longer wanted are kept for their connections. Undefined = the proxier's option. */
+  readonly drainTimeoutMs: number | undefined;
+  /** UDP: what tracked connections may lead to: every endpoint that serves, chosen or not (behaviour.md 2.8). */
+  readonly serving: ReadonlySet<DestinationId> | undefined;
   readonly virtualServices: readonly WantedService[];
-  /** Tuples, source ranges, node port entries, KUBE-LOOP-BACK. KUBE-IPVS-IPS follows from `addresses`. */
+  /** Tuples, source ranges, node port entries, KUBE-LOOP-BACK. KUBE-IPVS-IPS follows from `addresses`. Put together when it is asked for. */
   readonly entries: readonly WantedEntry[];
+  /** Those of KUBE-LOOP-BACK: one for each endpoint of this node in any condition, for connections outlive readiness (behaviour.md 2.7). */
+  readonly loopBack: ReadonlySet<SetEntry>;
   /** VIPs to bind, in the way of the `vipBinding` option, each while this service port has won a virtual service on it. */
   readonly addresses: readonly IpAddress[];
   /** Load balancer virtual services that this node itself must not reach: rules of KUBE-IPVS-OUT-FILTER. */
   readonly outFilters: readonly ServiceId[];
-  /** Content hash of all of the above, see hash.ts. */
-  readonly hash: number;
   /** Things a user should know: a conflict, an endpoint left out and why. */
   readonly warnings: readonly string[];
+  /** Content hash of all of the above but what comes and goes with endpoints, see hash.ts. */
+  readonly shape: number;
+  /** Content hash of all of the above. */
+  readonly hash: number;
 }

@@ -12,7 +12,15 @@ import { familyOf, parseAddress } from '../address.ts';
 import { ProxierError } from '../errors.ts';
 import { ConnectionRemoval } from '../kernel/remove-connections.ts';
 import type { Cursor, KernelSession } from '../kernel/session.ts';
-import { destinationId, type KernelState, type ServiceId, serviceId } from '../plan/state.ts';
+import type { DirtyObjects } from '../plan/dirty.ts';
+import {
+  type DestinationId,
+  destinationId,
+  type KernelState,
+  type ServiceId,
+  type ServiceNode,
+  serviceId,
+} from '../plan/state.ts';
 import type { WantedState } from '../plan/wanted.ts';
 import type { Connection, ConnectionFilter, IpAddress } from '../types.ts';
 import type { UdpCleaning } from './protocol.ts';
@@ -42,8 +50,8 @@ interface Cleaning {
 
 export class ConntrackLane {
   readonly #view: ConntrackView;
-  /** Changed, as far as is known without the kernel. */
-  readonly #noted = new Set<ServiceId>();
+  /** Changed, as far as is known without the kernel; with the destinations that did, where the rest is as it was. */
+  readonly #noted = new Map<ServiceId, ReadonlySet<DestinationId> | 'all'>();
   /** Changed, and the kernel has the change: connections that are made now are right. */
   readonly #pending = new Set<ServiceId>();
   #cleaning: Cleaning | undefined;
@@ -57,20 +65,27 @@ export class ConntrackLane {
 
   /** Virtual services that may have changed. */
   note(services: Iterable<ServiceId>): void {
-    for (const id of services) if (id.startsWith('udp ')) this.#noted.add(id);
+    for (const id of services) if (id.startsWith('udp ')) this.#noted.set(id, 'all');
+  }
+
+  noteChanges({ services, destinations }: DirtyObjects): void {
+    this.note(services);
+    for (const [id, names] of destinations) {
+      const known = this.#noted.get(id);
+      if (known === 'all' || !id.startsWith('udp ')) continue;
+      this.#noted.set(id, known === undefined ? new Set(names) : new Set([...known, ...names]));
+    }
   }
 
   /** After writes: which of the changes are in the kernel by now. */
   observe(): void {
     const { desired, applied, untouchable } = this.#view;
-    for (const id of this.#noted) {
+    for (const [id, names] of this.#noted) {
       const wanted = desired.services.get(id);
       const known = applied.services.get(id);
       const isOurs = !untouchable.has(id);
       const isWritten =
-        wanted === undefined
-          ? known === undefined
-          : known !== undefined && [...known.destinations.keys()].every((name) => wanted.destinations.has(name));
+        wanted === undefined ? known === undefined : known !== undefined && isLeft(known, wanted, names);
       if (isOurs && !isWritten) continue;
       this.#noted.delete(id);
       if (isOurs) this.#pending.add(id);
@@ -111,7 +126,7 @@ export class ConntrackLane {
   #begin(): Cleaning {
     const { desired } = this.#view;
     const services = new Set<ServiceId>();
-    for (const id of this.#pending) if (desired.services.get(id)?.serving?.size !== 0) services.add(id);
+    for (const id of this.#pending) if (desired.services.get(id)?.port.serving?.size !== 0) services.add(id);
     this.#pending.clear();
     const removal = new ConnectionRemoval((connection) => this.#isStale(connection, services), {});
     return { services, filters: filtersFor(services), removal, cursor: undefined };
@@ -126,7 +141,7 @@ export class ConntrackLane {
     const wanted = this.#view.desired.services.get(id);
     const isTranslated = reply.source !== address || reply.sourcePort !== port;
     if (wanted === undefined) return isTranslated;
-    const { serving } = wanted;
+    const { serving } = wanted.port;
     // Who forwards directly or by a tunnel translates nothing: which endpoint such a connection has is not in the list.
     if (!isTranslated && [...wanted.destinations.values()].some(({ forward }) => forward !== 'masquerade'))
       return false;
@@ -156,6 +171,14 @@ export class ConntrackLane {
     this.#attempts = 0;
     this.#trouble = `connections of UDP Services to endpoints that are gone are not removed, so that clients that keep their source port may wait for them to expire: ${error.message}`;
   }
+}
+
+/** None of these destinations is there that is not wanted. */
+function isLeft(known: ServiceNode, wanted: ServiceNode, names: ReadonlySet<DestinationId> | 'all'): boolean {
+  for (const name of names === 'all' ? known.destinations.keys() : names) {
+    if (known.destinations.has(name) && !wanted.destinations.has(name)) return false;
+  }
+  return true;
 }
 
 function nextCursor(session: KernelSession, filters: ConnectionFilter[]): Cursor<Connection> | undefined {

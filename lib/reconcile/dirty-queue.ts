@@ -2,7 +2,7 @@
  * What is to be compared, in turns: all of it at once where that is little, which is the rule; otherwise in slices between which others have their
  * say, critical Services first. What comes meanwhile overtakes what waits.
  */
-import { addDirtyEntry, type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
+import { addDirtyEntry, type DirtyObjects, noDirtyObjects, touchedServices } from '../plan/dirty.ts';
 import { entryObject, serviceObject } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
 import { localTwins, setIdOf } from '../plan/sets.ts';
@@ -155,8 +155,8 @@ export class DirtyQueue {
 
   /** Among others, for which it should not wait. */
   #hasCritical(dirty: DirtyObjects): boolean {
-    if (dirty.services.size < 2) return false;
-    const ids = [...dirty.services].flatMap((id) => this.#planner.wantedBy(serviceObject(id)));
+    if (dirty.services.size + dirty.destinations.size < 2) return false;
+    const ids = [...touchedServices(dirty)].flatMap((id) => this.#planner.wantedBy(serviceObject(id)));
     const ports = ids.map((id) => isCriticalPort(this.#planner.ports.get(id)));
     return ports.includes(true) && ports.includes(false);
   }
@@ -185,7 +185,7 @@ export class DirtyQueue {
       if (!additionsOnly) subtract(objects, scope);
       return { scope, additionsOnly };
     }
-    backlog.removals ??= new RemovalSlices(this.#planner, this.#applied, objects.services);
+    backlog.removals ??= new RemovalSlices(this.#planner, this.#applied, touchedServices(objects));
     if (!backlog.removals.isOver) {
       const scope = backlog.removals.next(Math.ceil(this.#limits.operations / 4));
       subtract(objects, scope);
@@ -196,14 +196,14 @@ export class DirtyQueue {
   }
 
   /** The ports that want one of these. */
-  #portsOf({ services, entries, addresses }: DirtyObjects): ReadonlySet<ServicePortId> {
+  #portsOf(dirty: DirtyObjects): ReadonlySet<ServicePortId> {
     const ports = new Set<ServicePortId>();
     const note = (id: ServicePortId): void => void ports.add(id);
-    for (const id of services) this.#planner.wantedBy(serviceObject(id)).forEach(note);
-    for (const address of addresses) {
+    for (const id of touchedServices(dirty)) this.#planner.wantedBy(serviceObject(id)).forEach(note);
+    for (const address of dirty.addresses) {
       for (const kind of vipKinds) this.#planner.wantedBy(bindingObject(kind, address)).forEach(note);
     }
-    for (const [set, ofSet] of entries) {
+    for (const [set, ofSet] of dirty.entries) {
       for (const entry of ofSet) this.#planner.wantedBy(entryObject(set, entry)).forEach(note);
     }
     return ports;
@@ -219,8 +219,9 @@ export class DirtyQueue {
   }
 }
 
-function sizeOf({ services, entries, addresses }: DirtyObjects): number {
+function sizeOf({ services, destinations, entries, addresses }: DirtyObjects): number {
   let size = services.size + addresses.size;
+  for (const names of destinations.values()) size += names.size;
   for (const ofSet of entries.values()) size += ofSet.size;
   return size;
 }
@@ -230,6 +231,7 @@ function everythingIn(state: KernelState, ours: KernelState): DirtyObjects {
   const entries = [...state.sets].filter(([set, ofSet]) => ofSet.size > 0 && ours.sets.has(set));
   return {
     services: new Set(state.services.keys()),
+    destinations: new Map(),
     addresses: new Set(vipKinds.flatMap((kind) => [...state[kind]])),
     entries: new Map(entries.map(([set, ofSet]) => [set, new Set(ofSet)])),
   };
@@ -241,7 +243,10 @@ function isExemption(set: SetName): boolean {
 }
 
 function subtract(from: DirtyObjects, { services, entries, addresses }: DirtyObjects): void {
-  for (const id of services) from.services.delete(id);
+  for (const id of services) {
+    from.services.delete(id);
+    from.destinations.delete(id);
+  }
   for (const address of addresses) from.addresses.delete(address);
   for (const [set, ofSet] of entries) {
     const left = from.entries.get(set);

@@ -1,6 +1,6 @@
 /** Everything that ends slowly: destinations, virtual services, and endpoints that somebody asked to drain. */
 import type { KernelSession } from '../kernel/session.ts';
-import { type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
+import { type DirtyObjects, noDirtyObjects, touchedServices } from '../plan/dirty.ts';
 import type { Planner } from '../plan/planner.ts';
 import type { DestinationId, KernelState, ServiceId } from '../plan/state.ts';
 import type { AppliedState } from './applied.ts';
@@ -74,7 +74,7 @@ export class Drains {
   /** After writes, with what was compared for them. What is to be compared because it is kept no longer. */
   observe(nowMs: number, scope: DirtyObjects | 'all'): readonly DirtyObjects[] {
     const released = this.#leftOvers.release(nowMs);
-    this.#queue.observe(this.#applied, this.#planner.desired, nowMs, scope === 'all' ? 'all' : scope.services);
+    this.#queue.observe(this.#applied, this.#planner.desired, nowMs, scope === 'all' ? 'all' : touchedServices(scope));
     this.#endpoints.observe(this.#applied, this.#planner.desired);
     this.#retryMs = this.#endpoints.isWaiting ? (this.#retryMs ?? nowMs + retryIntervalMs) : undefined;
     return released;

@@ -1,7 +1,7 @@
 /** Where in the kernel an operation writes: what has to be read again, or compared again, when it went wrong. */
 import { familyOf } from '../address.ts';
 import type { Operation } from '../operations.ts';
-import { addDirtyEntry, type DirtyObjects } from '../plan/dirty.ts';
+import { addDirtyDestinations, addDirtyEntry, type DirtyObjects } from '../plan/dirty.ts';
 import { entryObject, type ObjectId, serviceObject } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
 import { boundSetOf, nodePortSets, setIdOf, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
@@ -130,10 +130,13 @@ function markPorts(dirty: DirtyObjects, planner: Planner, object: ObjectId): voi
 /** Merges `more` into `dirty`. */
 export function mergeDirty(dirty: DirtyObjects, more: DirtyObjects): void {
   for (const service of more.services) dirty.services.add(service);
+  for (const [service, names] of more.destinations) addDirtyDestinations(dirty, service, names);
   for (const address of more.addresses) dirty.addresses.add(address);
   for (const [set, entries] of more.entries) for (const entry of entries) addDirtyEntry(dirty, set, entry);
 }
 
 export function isClean(dirty: DirtyObjects): boolean {
-  return dirty.services.size === 0 && dirty.addresses.size === 0 && dirty.entries.size === 0;
+  return (
+    dirty.services.size === 0 && dirty.destinations.size === 0 && dirty.addresses.size === 0 && dirty.entries.size === 0
+  );
 }

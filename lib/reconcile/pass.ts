@@ -2,7 +2,7 @@
 import { toErrorRecord } from '../errors.ts';
 import type { KernelSession } from '../kernel/session.ts';
 import { difference } from '../plan/difference.ts';
-import { type DirtyObjects, noDirtyObjects } from '../plan/dirty.ts';
+import { type DirtyObjects, noDirtyObjects, touchedServices } from '../plan/dirty.ts';
 import type { ObjectId } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
 import { setSpecs } from '../plan/sets.ts';
@@ -116,7 +116,11 @@ export class DataPlane {
     const { nowMs, tally, mayRemove, closed, unruled, broken } = request;
     const startMicros = request.nowMicros();
     if (!this.#readSuspects(scope, request)) return undefined;
-    const { events, adopted } = foreign.settle(scope === 'all' ? 'all' : scope.services, planner.desired, applied);
+    const { events, adopted } = foreign.settle(
+      scope === 'all' ? 'all' : touchedServices(scope),
+      planner.desired,
+      applied,
+    );
     request.events.push(...events);
     for (const id of adopted) this.#widenByService(scope, id);
     const all = difference(planner.desired, applied, scope, {

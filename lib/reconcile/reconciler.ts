@@ -410,7 +410,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#ruleInputs.followNode();
     const changed = this.#planner.project();
     this.#dirty.addReleased(this.#rules.follow());
-    this.#conntrack.note(changed.services);
+    this.#conntrack.noteChanges(changed);
     for (const scope of this.#retries.forget(changed)) this.#dirty.addWithDependents(scope);
     for (const { object, message } of this.#planner.warnings()) this.#events.push({ kind: 'warning', object, message });
     return changed;

@@ -1,6 +1,6 @@
 /** Objects whose write failed: each waits on its own, 100 ms doubling to 60 s, until it succeeds or is asked to be something else. */
 import type { ErrorRecord } from '../errors.ts';
-import type { DirtyObjects } from '../plan/dirty.ts';
+import { type DirtyObjects, touchedServices } from '../plan/dirty.ts';
 import type { ObjectId } from '../plan/object-id.ts';
 import type { ObjectScope } from './object-scope.ts';
 import type { SyncFailure } from './protocol.ts';
@@ -66,7 +66,7 @@ export class RetryQueue {
   forget(dirty: DirtyObjects): ObjectScope[] {
     if (this.#retries.size === 0) return [];
     return [
-      ...[...dirty.services].map((service) => this.#forgetScope(`service ${service}`)),
+      ...[...touchedServices(dirty)].map((service) => this.#forgetScope(`service ${service}`)),
       ...[...dirty.addresses].map((address) => this.#forgetScope(`address ${address}`)),
       ...[...dirty.entries].flatMap(([set, entries]) =>
         [...entries].map((entry) => this.#forgetScope(`entry ${set} ${entry}`)),

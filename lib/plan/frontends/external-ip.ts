@@ -1,13 +1,18 @@
 /** The external IPs of a service port: a virtual service on each, bound unless an interface of this node has the address (behaviour.md 2.2). */
-import type { ServicePort } from '../../model/service-port.ts';
+import type { ServicePortSpec } from '../../model/service-port.ts';
 import type { IpAddress } from '../../types.ts';
+import type { PortLists } from '../live-port.ts';
 import { setName, tupleEntry } from '../sets.ts';
-import type { WantedEntry, WantedService } from '../wanted.ts';
-import type { DestinationLists } from './destinations.ts';
+import type { WantedEntry, WantedPort, WantedService } from '../wanted.ts';
 import { type Frontend, type FrontendContext, noFrontend, wantedService } from './frontend.ts';
 import { refusal, vipsOf } from './vip.ts';
 
-export function externalIpFrontend(port: ServicePort, lists: DestinationLists, context: FrontendContext): Frontend {
+export function externalIpFrontend(
+  port: ServicePortSpec,
+  lists: PortLists,
+  context: FrontendContext,
+  owner: WantedPort,
+): Frontend {
   if (port.body.externalIPs.length === 0) return noFrontend;
   const virtualServices: WantedService[] = [];
   const entries: WantedEntry[] = [];
@@ -24,7 +29,7 @@ export function externalIpFrontend(port: ServicePort, lists: DestinationLists, c
       warnings.push(reason);
       continue;
     }
-    const wanted = wantedService('external-ip', port, address, port.port, lists.external, context);
+    const wanted = wantedService('external-ip', port, address, port.port, lists.external, context, owner);
     virtualServices.push(wanted);
     const entry = tupleEntry(address, port.protocol, port.port);
     entries.push({ set, entry, follows: [wanted.id], kind: 'external-ip' });

@@ -1,5 +1,5 @@
 /** What the frontends of a service port have in common. Each kind is one file beside this one. */
-import type { ServicePort } from '../../model/service-port.ts';
+import type { ServicePortSpec } from '../../model/service-port.ts';
 import type { ObjectKey, ServiceBody } from '../../records.ts';
 import {
   type AddressServiceKey,
@@ -8,9 +8,10 @@ import {
   ServiceFlag,
   type VirtualService,
 } from '../../types.ts';
+import type { DestinationList } from '../destination-list.ts';
+import type { PortLists } from '../live-port.ts';
 import { type ServiceId, serviceId } from '../state.ts';
-import type { FrontendKind, WantedEntry, WantedService } from '../wanted.ts';
-import type { DestinationLists, Destinations } from './destinations.ts';
+import type { FrontendKind, WantedEntry, WantedPort, WantedService } from '../wanted.ts';
 
 /** What a frontend may look at besides its service port. */
 export interface FrontendContext {
@@ -45,26 +46,33 @@ export interface Frontend {
   readonly warnings: readonly string[];
 }
 
-export type FrontendMaker = (port: ServicePort, lists: DestinationLists, context: FrontendContext) => Frontend;
+/** @param owner Made of what the makers return. */
+export type FrontendMaker = (
+  port: ServicePortSpec,
+  lists: PortLists,
+  context: FrontendContext,
+  owner: WantedPort,
+) => Frontend;
 
 export const noFrontend: Frontend = { virtualServices: [], entries: [], addresses: [], outFilters: [], warnings: [] };
 
 export function wantedService(
   kind: FrontendKind,
-  port: ServicePort,
+  port: ServicePortSpec,
   address: IpAddress,
   portNumber: number,
-  destinations: Destinations,
+  destinations: DestinationList,
   context: FrontendContext,
+  owner: WantedPort,
 ): WantedService {
   const key: AddressServiceKey = { protocol: port.protocol, address, port: portNumber };
-  return { id: serviceId(key), kind, service: virtualService(key, port, context), destinations };
+  return { id: serviceId(key), kind, service: virtualService(key, port, context), destinations, port: owner };
 }
 
 /** behaviour.md 2.1. `mh` alone gets its flag (IP_VS_SVC_F_SCHED_MH_PORT) unasked: the source port is hashed, too; `sh` gets none. */
 function virtualService(
   key: AddressServiceKey,
-  { body }: ServicePort,
+  { body }: ServicePortSpec,
   context: FrontendContext,
 ): VirtualService<AddressServiceKey> {
   const { affinitySeconds } = body;

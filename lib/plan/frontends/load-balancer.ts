@@ -1,15 +1,20 @@
 /** The load balancer IPs of a service port: a virtual service on each, and who may reach it (behaviour.md 2.2, 2.5). */
-import type { ServicePort } from '../../model/service-port.ts';
+import type { ServicePortSpec } from '../../model/service-port.ts';
 import type { IpAddress } from '../../types.ts';
+import type { PortLists } from '../live-port.ts';
 import { type SetId, setName, tupleEntry } from '../sets.ts';
 import type { ServiceId } from '../state.ts';
-import type { WantedEntry, WantedService } from '../wanted.ts';
-import type { DestinationLists } from './destinations.ts';
+import type { WantedEntry, WantedPort, WantedService } from '../wanted.ts';
 import { type Frontend, type FrontendContext, noFrontend, wantedService } from './frontend.ts';
 import { sourceRangesOf } from './source-ranges.ts';
 import { refusal, vipsOf } from './vip.ts';
 
-export function loadBalancerFrontend(port: ServicePort, lists: DestinationLists, context: FrontendContext): Frontend {
+export function loadBalancerFrontend(
+  port: ServicePortSpec,
+  lists: PortLists,
+  context: FrontendContext,
+  owner: WantedPort,
+): Frontend {
   if (port.body.loadBalancerIPs.length === 0) return noFrontend;
   const virtualServices: WantedService[] = [];
   const entries: WantedEntry[] = [];
@@ -23,7 +28,7 @@ export function loadBalancerFrontend(port: ServicePort, lists: DestinationLists,
       warnings.push(reason);
       continue;
     }
-    const wanted = wantedService('load-balancer', port, address, port.port, lists.external, context);
+    const wanted = wantedService('load-balancer', port, address, port.port, lists.external, context, owner);
     const tuple = tupleEntry(address, port.protocol, port.port);
     const follows = [wanted.id];
     const add = (id: SetId, entry: string): void => {

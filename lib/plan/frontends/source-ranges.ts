@@ -1,6 +1,6 @@
 /** loadBalancerSourceRanges: who may reach a load balancer IP (behaviour.md 2.5). Node ports, cluster IPs and external IPs are not covered. */
 import { type Cidr, cidrContains, fullPrefix, parseCidr } from '../../address.ts';
-import type { ServicePort } from '../../model/service-port.ts';
+import type { ServicePortSpec } from '../../model/service-port.ts';
 import type { IpAddress, IpFamily, SetEntry } from '../../types.ts';
 import type { FrontendContext } from './frontend.ts';
 
@@ -12,7 +12,7 @@ export interface SourceRanges {
 }
 
 /** Undefined = everybody. A list without anything usable denies: what a user wrote to close a VIP must not open it. */
-export function sourceRangesOf(port: ServicePort, context: FrontendContext): SourceRanges | undefined {
+export function sourceRangesOf(port: ServicePortSpec, context: FrontendContext): SourceRanges | undefined {
   const { sourceRanges, hasSourceRanges } = port.body;
   if (!hasSourceRanges) return undefined;
   const read = readings.get(sourceRanges) ?? readRanges(sourceRanges);

@@ -1,11 +1,11 @@
 /** What the frontends have in common that answer on an address of their own: external IPs and load balancer IPs. */
 import { familyOf } from '../../address.ts';
-import type { ServicePort } from '../../model/service-port.ts';
+import type { ServicePortSpec } from '../../model/service-port.ts';
 import type { IpAddress } from '../../types.ts';
 import type { FrontendContext } from './frontend.ts';
 
 /** Those of the service port's family, each once. */
-export function vipsOf(port: ServicePort, addresses: readonly IpAddress[]): readonly IpAddress[] {
+export function vipsOf(port: ServicePortSpec, addresses: readonly IpAddress[]): readonly IpAddress[] {
   return [...new Set(addresses)].filter((address) => familyOf(address) === port.family);
 }
 

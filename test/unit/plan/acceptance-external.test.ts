@@ -130,7 +130,7 @@ test('ranges are read once for each Service as it is, however its endpoints come
   const before = read;
   assert.ok(before > 0);
   planner.apply(message(slice([e1])));
-  assert.ok(planner.project().services.has(`tcp ${vip}:80`));
+  assert.deepEqual([...(planner.project().destinations.get(`tcp ${vip}:80`) ?? [])], [there]);
   assert.equal(read, before);
 });
 

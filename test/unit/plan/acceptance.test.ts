@@ -1,6 +1,7 @@
 /** The acceptance tests of behaviour.md section 10 that speak of wanted state, by number: T1-T7, T12-T25, T42-T55, T82. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { touchedServices } from '../../../lib/plan/dirty.ts';
 import type { Planner } from '../../../lib/plan/planner.ts';
 import { EndpointBit, type ObjectRecord } from '../../../lib/records.ts';
 import {
@@ -292,7 +293,7 @@ test('T82: a change of zone touches only Services with hints', () => {
     node(),
   ]);
   planner.apply(message(node({ zone: 'z2' })));
-  assert.deepEqual([...planner.project().services], ['tcp 10.96.0.10:80']);
+  assert.deepEqual([...touchedServices(planner.project())], ['tcp 10.96.0.10:80']);
   assert.deepEqual(destinations(stateText(planner.desired)), [there]);
 });
 

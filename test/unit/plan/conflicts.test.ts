@@ -1,8 +1,10 @@
 /** Two service ports that want the same kernel object (behaviour.md 2.10, design.md 'Three states'). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Claimant, DesiredState } from '../../../lib/plan/desired-state.ts';
+import { DesiredState } from '../../../lib/plan/desired-state.ts';
 import { difference } from '../../../lib/plan/difference.ts';
+import { touchedServices } from '../../../lib/plan/dirty.ts';
+import type { LivePort } from '../../../lib/plan/live-port.ts';
 import type { ServiceBody } from '../../../lib/records.ts';
 import { differenceDefaults } from '../../harness/difference-options.ts';
 import { MemoryState } from '../../harness/memory-state.ts';
@@ -104,13 +106,17 @@ test('one endpoint that comes touches its service and its KUBE-LOOP-BACK entry, 
   const planner = plannerOf([service(shared), slice([e2]), nodeAddresses('192.168.1.10')]);
   planner.apply(message(slice([e2, e1])));
   const dirty = planner.project();
-  assert.deepEqual([...dirty.services].sort(), ['tcp 10.96.0.10:80', contested]);
+  assert.deepEqual(
+    [...dirty.destinations].sort(),
+    ['tcp 10.96.0.10:80', contested].map((id) => [id, new Set(['10.244.1.5:8080'])]),
+  );
+  assert.equal(dirty.services.size, 0);
   assert.deepEqual([...dirty.entries], [['KUBE-LOOP-BACK', new Set(['10.244.1.5,tcp:8080,10.244.1.5'])]]);
   assert.equal(dirty.addresses.size, 0);
   assert.deepEqual(planner.wantedBy(`destination ${contested} 10.244.1.5:8080`), ['IPv4 ns1/svc1:p80/tcp']);
 
   planner.apply(message(slice([e2, e1])));
-  assert.equal(planner.project().services.size, 0, 'the same again is no change');
+  assert.deepEqual([...touchedServices(planner.project())], [], 'the same again is no change');
 });
 
 const vip = '203.0.113.5';
@@ -151,14 +157,15 @@ test('T92: an external IP and port of two Services: the same winner in every ord
 
 test('whoever loses costs the others nothing as long as it loses', () => {
   const desired = new DesiredState(['IPv4'], 'address');
-  const claimant = (name: string, createdMs: number): Claimant => {
-    const id = `IPv4 ns/${name}:p80/tcp`;
-    const wanted = plannerOf([service({ externalIPs: [ip(vip)] }, `ns/${name}`)]).ports.get(id);
+  const claimant = (name: string, createdMs: number): LivePort => {
+    const wanted = plannerOf([service({ externalIPs: [ip(vip)], createdMs }, `ns/${name}`)]).ports.get(
+      `IPv4 ns/${name}:p80/tcp`,
+    );
     assert.ok(wanted !== undefined);
-    return { id, service: `ns/${name}`, portName: 'p80', createdMs, wanted };
+    return wanted;
   };
   const [a, b, c] = [claimant('a', 1000), claimant('b', 2000), claimant('c', 3000)];
-  const parties = (next: Claimant, isGone = false): readonly string[] =>
+  const parties = (next: LivePort, isGone = false): readonly string[] =>
     [...desired.replace(next.id, isGone ? undefined : next)].map((id) => id.slice(8, 9)).sort();
   assert.deepEqual(parties(b), ['b']);
   assert.deepEqual(parties(c), ['c']);
