@@ -134,14 +134,7 @@ class Round {
     } else if (!sameService(wanted.service, known.service)) {
       this.#add('write virtual service', { verb: 'update-service', service: wanted.service }, id);
     }
-    // They might need the SNAT that they would be exempt from until something may be removed.
-    if (
-      known !== undefined &&
-      !this.#options.mayRemove &&
-      endsExemption(wanted.service.key, this.#desired, this.#applied)
-    )
-      return;
-    this.#destinations(id, wanted, known);
+    if (!this.#awaitsSnat(wanted, known)) this.#destinations(id, wanted, known);
   }
 
   entry(set: SetName, entry: SetEntry): void {
@@ -200,12 +193,20 @@ class Round {
     return true;
   }
 
+  /** Destinations might need the SNAT that they would be exempt from until something may be removed. */
+  #awaitsSnat({ service }: ServiceNode, known: ServiceNode | undefined): boolean {
+    if (known === undefined || this.#options.mayRemove) return false;
+    return endsExemption(service.key, this.#desired, this.#applied);
+  }
+
   /** Of a virtual service that is itself as it was: these alone. */
   destinations(id: ServiceId, names: Iterable<DestinationId>): void {
     const wanted = this.#desired.services.get(id);
     const known = this.#applied.services.get(id);
     if (wanted === undefined || known === undefined) this.service(id);
-    else if (!this.#withheld.service(id)) for (const name of names) this.#destination(id, wanted, known, name);
+    else if (!this.#withheld.service(id) && !this.#awaitsSnat(wanted, known)) {
+      for (const name of names) this.#destination(id, wanted, known, name);
+    }
   }
 
   #destinations(service: ServiceId, wanted: ServiceNode, known: ServiceNode | undefined): void {

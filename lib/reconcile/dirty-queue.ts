@@ -200,14 +200,13 @@ export class DirtyQueue {
 
   /** The ports that want one of these. */
   #portsOf(dirty: DirtyObjects): ReadonlySet<ServicePortId> {
-    const { entries, addresses } = dirty;
     const ports = new Set<ServicePortId>();
     const note = (id: ServicePortId): void => void ports.add(id);
     for (const id of touchedServices(dirty)) this.#planner.wantedBy(serviceObject(id)).forEach(note);
-    for (const address of addresses) {
+    for (const address of dirty.addresses) {
       for (const kind of vipKinds) this.#planner.wantedBy(bindingObject(kind, address)).forEach(note);
     }
-    for (const [set, ofSet] of entries) {
+    for (const [set, ofSet] of dirty.entries) {
       for (const entry of ofSet) this.#planner.wantedBy(entryObject(set, entry)).forEach(note);
     }
     return ports;
