@@ -5,9 +5,8 @@
  *   `minSyncPeriodMs` lies between the end of a round and the next one, unless somebody waits for it. A round is bounded (`ROUND_LIMITS`):
  *   what does not fit stays in the feed, where newer state replaces it, and goes with the next round at once. Nothing is paced until the
  *   reconciler knows that the sources have synced, as it writes nothing: it has nearly everything when the last list comes in.
- * - A tick that is due, and whatever was asked for once the records handed in before it have gone, begins before the next message of records
- *   does. It may take as long as iptables does and so runs beside the records, one at a time, in turns when both are due: however fast
- *   records or questions come, nothing starves.
+ * - A tick that is due, and what was asked for once the records before it have gone, begins before the next message of records. It may take
+ *   as long as iptables does and so runs beside the records, one at a time, in turns when both are due: nothing starves.
  * - A change is answered when the reconciler has it and, in a later reply or that one, nothing `unwritten`.
  * - When it is unknown what the reconciler has (its worker was replaced, or records failed) a snapshot of everything goes first. What
  *   is asked for makes it be tried at once, and is refused with the error when that fails: nobody waits for ever.
@@ -172,7 +171,7 @@ export class Pump {
     if (now < this.#retryAtMs) return undefined;
     if (this.#lost) return this.#restart();
     const message = this.#nextMessage(now);
-    this.#settle();
+    this.#waiters.settle(this.#rounds.settledRevision);
     if (this.#beside === undefined && !this.#rounds.isUnknown) this.#startBeside(now);
     return message === undefined ? undefined : this.#send(message);
   }
@@ -198,10 +197,6 @@ export class Pump {
   /** The records handed in before it have gone. */
   #questionIsDue(): boolean {
     return this.#questions.isDue((revision) => this.#rounds.hasSent(revision));
-  }
-
-  #settle(): void {
-    this.#waiters.settle(this.#rounds.settledRevision);
   }
 
   #dueMs(): number {
@@ -275,7 +270,7 @@ export class Pump {
     if (reply.report?.complete === true) this.#rounds.completed();
     this.#options.onReply(reply, answered ?? NOTHING_ANSWERED);
     this.#resyncs.take(reply.report, answered !== undefined);
-    this.#settle();
+    this.#waiters.settle(this.#rounds.settledRevision);
   }
 
   #succeeded(reply: ReconcileReply): void {
