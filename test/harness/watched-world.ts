@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { familyOf, fullPrefix, parseAddress } from '../../lib/address.ts';
 import type { Operation } from '../../lib/operations.ts';
 import { Planner } from '../../lib/plan/planner.ts';
-import { serviceOfTuple, setIdOf } from '../../lib/plan/sets.ts';
-import { type KernelState, type ServiceId, type ServiceNode, serviceId } from '../../lib/plan/state.ts';
+import { hasTuple, serviceOfTuple, setIdOf, tupleEntry } from '../../lib/plan/sets.ts';
+import { type KernelState, type ServiceId, type ServiceNode, serviceFamily, serviceId } from '../../lib/plan/state.ts';
 import type { ReconcileInit, ReconcileReply, ReconcileRequest, SyncReport } from '../../lib/reconcile/protocol.ts';
 import type { ObjectRecord } from '../../lib/records.ts';
 import type { FakeService } from '../../lib/testing/fake-ipvs.ts';
@@ -114,6 +114,8 @@ export class WatchedWorld extends World {
     const wasKilled = this.killIn <= 0;
     this.killIn = undefined;
     this.die();
+    // No ledger names these: one that is wanted in another way by now is contested.
+    for (const [id, node] of this.state.services) if (isOrphan(node, this.state)) this.#harmedServices.add(id);
     return wasKilled;
   }
 
@@ -224,6 +226,16 @@ export class WatchedWorld extends World {
       this.kernel.outside.apply({ verb: 'add-address', address: { link: nodeLink, address, prefixLength } });
     }
   }
+}
+
+/**
+ * The limit of the ledger (docs/architecture.md): killed between a virtual service and its tuple, and its Service gone before the next start.
+ * What is left is empty and serves nobody. It goes when a later start finds it on an address that is bound, and is taken up when it is wanted again.
+ */
+export function isOrphan({ service: { key }, destinations }: ServiceNode, { sets }: KernelState): boolean {
+  return (
+    destinations.size === 0 && !hasTuple(sets, serviceFamily(key), tupleEntry(key.address, key.protocol, key.port))
+  );
 }
 
 function nodeText({ service, destinations }: FakeService): string {

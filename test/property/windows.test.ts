@@ -22,7 +22,7 @@ const bindings = fc.constantFrom<ReconcileInit['vipBinding']>('address', 'local-
 
 test('after every operation of every pass, whatever changes: nothing is open that must not be, nothing refused that works before and after', async () => {
   let writes = 0;
-  const numRuns = runs(300);
+  const numRuns = runs(150, 6000);
   await fc.assert(
     fc.asyncProperty(changes, bindings, async (steps, vipBinding) => {
       const world = new WatchedWorld({ vipBinding });
@@ -62,6 +62,6 @@ test('an operation that the kernel refuses, at any place of any pass: still noth
         world.checkDone();
       },
     ),
-    { numRuns: runs(300) },
+    { numRuns: runs(150, 6000) },
   );
 });
