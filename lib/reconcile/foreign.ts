@@ -46,6 +46,16 @@ export class ForeignServices {
     return this.#contested.size;
   }
 
+  /** Wanted virtual services that are somebody else's, and differ. */
+  get contestedServices(): ReadonlySet<ServiceId> {
+    return this.#contested;
+  }
+
+  /** A virtual service of somebody else's, as it was read last; undefined = it is none. */
+  get(service: ServiceId): ServiceNode | undefined {
+    return this.#services.get(service);
+  }
+
   /** The same knowledge, to try something with. */
   fork(): ForeignServices {
     const copy = new ForeignServices(this.#policy);

@@ -192,6 +192,11 @@ export class DirtyQueue {
     return !this.#all && isClean(this.#dirty);
   }
 
+  /** What waits to be compared; not to be changed. */
+  get waiting(): DirtyObjects | 'all' {
+    return this.#all ? 'all' : this.#dirty;
+  }
+
   add(more: DirtyObjects | 'all'): void {
     if (more === 'all') this.#all = true;
     else mergeDirty(this.#dirty, more);

@@ -18,6 +18,7 @@ import { Drains } from './drains.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
+import { Observation } from './observation.ts';
 import { emptyObserved, type Observed, readKernel, vipLink } from './observed.ts';
 import { OwnershipPolicy } from './ownership-policy.ts';
 import { DataPlane, DirtyQueue, kernelObject } from './pass.ts';
@@ -65,6 +66,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #ruleInputs: RuleInputs;
   readonly #rules: RulesLane;
   readonly #dirty: DirtyQueue;
+  readonly #observation: Observation;
   #session: KernelSession | undefined;
   #running: Running | undefined;
   readonly #statics: Statics;
@@ -98,6 +100,17 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#conntrack = new ConntrackLane({ desired: this.#planner.desired, applied: this.#applied, untouchable });
     this.#ruleInputs = new RuleInputs(init, this.#planner, this.#applied, () => this.#complete);
     this.#rules = new RulesLane(init.families, this.#ruleInputs, effects.random);
+    this.#observation = new Observation({
+      planner: this.#planner,
+      applied: this.#applied,
+      foreign: this.#foreign,
+      retries: this.#retries,
+      drains: this.#drains,
+      rules: this.#rules,
+      dirty: this.#dirty,
+      broken: () => this.#statics.broken,
+      waitsFor: () => this.#waitsFor(),
+    });
   }
 
   async handle(request: ReconcileRequest): Promise<ReconcileReply> {
@@ -116,6 +129,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         return this.#reply(request.nowMs, this.#drainEndpoints(request.nowMs));
       case 'plan':
         return { events: [], revision: this.#revision, plan: await this.#plan(request.against) };
+      case 'status':
+      case 'explain':
+        return this.#observation.answer(request, { revision: this.#revision, complete: this.#complete });
     }
   }
 
@@ -141,6 +157,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const writer = new Writer(session, this.#applied, this.#retries, {
       scheduler,
       bound: () => this.#addresses.collect(),
+      recorder: this.#observation.recorder,
     });
     const plane = new DataPlane({
       families,
@@ -170,6 +187,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   async #records(message: RecordMessage, nowMs: number): Promise<SyncReport | undefined> {
+    this.#observation.recorder.message(message, nowMs);
     this.#takeRecords(message);
     if (this.#running === undefined || this.#inSnapshot) return undefined;
     if (this.#complete) {
@@ -297,7 +315,10 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   /** Takes in what others did to links and addresses. False: only a full pass can tell what has changed. */
   #follow({ session }: Running, nowMs: number, tally: Tally): boolean {
     const { isLost, vips, nodeAddresses } = this.#addresses.follow(session, nowMs, tally);
-    for (const address of vips) this.#dirty.addWithDependents({ kind: 'address', address });
+    for (const address of vips) {
+      this.#dirty.addWithDependents({ kind: 'address', address });
+      this.#observation.drifted(address, nowMs);
+    }
     if (nodeAddresses !== undefined) this.#know(nodeAddresses);
     return !isLost;
   }
@@ -446,7 +467,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
 
   #report(kind: SyncReport['kind'], tally: Tally): SyncReport {
     if (kind !== 'incremental') tally.failures.push(...this.#statics.failures());
-    return tally.report({
+    const report = tally.report({
       kind,
       revision: this.#revision,
       services: this.#applied.services.size,
@@ -456,10 +477,12 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       contested: this.#foreign.contested,
       complete: this.#complete,
     });
+    return this.#observation.recorder.reported(tally, report);
   }
 
   #reply(nowMs: number, report: SyncReport | undefined): ReconcileReply {
     const events = this.#events;
+    this.#observation.recorder.answered(events, report, nowMs);
     this.#events = [];
     const wakeInMs = this.#wakeInMs(nowMs);
     const drains = this.#complete ? this.#drains.takeChanges() : [];
@@ -470,6 +493,15 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       ...(wakeInMs === undefined ? {} : { wakeInMs }),
       revision: this.#revision,
     };
+  }
+
+  /** See `StatusParts.waitsFor`. */
+  #waitsFor(): string | undefined {
+    if (this.#running === undefined) return 'the first read of the kernel';
+    if (this.#inSnapshot) return 'the rest of a snapshot of the records';
+    if (!this.#complete)
+      return this.#allSynced ? 'the first complete pass' : 'the first complete lists of every source';
+    return undefined;
   }
 
   /** When something is to be compared or tried again; not before a kernel that could not be read is to be read again. */

@@ -7,6 +7,7 @@ import type { Change } from '../plan/difference.ts';
 import type { ObjectId } from '../plan/object-id.ts';
 import { guardSetIds, localTwins, setIdOf, tupleSetIds } from '../plan/sets.ts';
 import type { AppliedState } from './applied.ts';
+import type { FlightRecorder } from './flight-recorder.ts';
 import { type ObjectScope, scopeOf } from './object-scope.ts';
 import type { RetryQueue } from './retry-queue.ts';
 import type { Tally } from './tally.ts';
@@ -22,6 +23,8 @@ export interface WriterOptions {
   readonly scheduler: string;
   /** Called after each batch in which VIPs were bound or unbound: the kernel has told everybody who listens. */
   bound(): void;
+  /** Is told of each batch and its answers. */
+  readonly recorder: FlightRecorder;
 }
 
 export interface WriteOptions {
@@ -65,6 +68,7 @@ export class Writer {
 
   /** Stops after the stage in which something went wrong that later stages rely on. */
   write(changes: readonly Change[], options: WriteOptions): WriteOutcome {
+    this.#options.recorder.round(options.tally);
     const progress: Progress = { suspects: [], refused: new Set(), unknownSchedulers: new Set(), shaken: false };
     let written = 0;
     for (const end of stageEnds(changes)) {
@@ -92,6 +96,7 @@ export class Writer {
       sent.map(({ operation }) => operation),
       result,
     );
+    this.#options.recorder.batch(options.tally, sent, result.failures, options.nowMs);
     const failures = new Map(result.failures.map((failure) => [failure.index, failure]));
     sent.forEach((change, index) => {
       const failure = failures.get(index);
