@@ -1,12 +1,14 @@
 /** One run of a proxier, from the first check to the last breath: intake, pump and host, and what they have to tell. */
-import { ProxierError } from '../errors.ts';
+import { ProxierError, toErrorRecord } from '../errors.ts';
 import type { SourceConnection, SourceProblem } from '../kube/source.ts';
 import type { PlanResult, ReconcileEvent, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
+import { type AdminSocket, openAdminSocket } from './admin-socket.ts';
 import type { ProxierDependencies } from './dependencies.ts';
 import { type DrainedEndpoint, type DrainOptions, EndpointDrains } from './endpoint-drains.ts';
 import type { ProxierEmitter, WarningEvent } from './events.ts';
 import { assessHealth, type FailingObject, noteFailures, type ProxierHealth } from './health.ts';
+import { Inquiry } from './inquiry.ts';
 import type { InstanceLock } from './instance-lock.ts';
 import { type Intake, problemObject } from './intake.ts';
 import type { ResolvedOptions } from './options-schema.ts';
@@ -35,6 +37,7 @@ export class Engine {
   readonly #intake: Intake;
   readonly #failing = new Map<string, FailingObject>();
   readonly #drains: EndpointDrains;
+  readonly inquiry: Inquiry;
   readonly #ready: Promise<SyncReport>;
   readonly #onAbort = (): void => void this.stop();
   #resolveReady: (report: SyncReport) => void = () => {};
@@ -45,6 +48,7 @@ export class Engine {
   #lastSync: Date | undefined;
   #workerRestarts = 0;
   #lock: InstanceLock | undefined;
+  #admin: AdminSocket | undefined;
   #host: ReconcileHost | undefined;
   #pump: Pump | undefined;
   #starting: Promise<SyncReport> | undefined;
@@ -58,6 +62,12 @@ export class Engine {
     this.#log = log;
     this.#startedMs = dependencies.clock.nowMs();
     this.#drains = new EndpointDrains({ clock: dependencies.clock, send: async () => this.#running().tellDrains() });
+    this.inquiry = new Inquiry({
+      clock: dependencies.clock,
+      nodeName: options.init.nodeName,
+      host: () => (this.#phase === 'stopped' ? undefined : this.#host),
+      health: () => this.health(),
+    });
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -86,6 +96,8 @@ export class Engine {
     const dependencies = this.#dependencies;
     this.#throwIfStopped();
     await this.#claim();
+    this.#throwIfStopped();
+    await this.#openAdminSocket();
     this.#throwIfStopped();
     this.#host = await dependencies.openHost(options.init, options.thread, { onRestart: () => this.#restarted() });
     this.#throwIfStopped();
@@ -122,6 +134,20 @@ export class Engine {
       object: 'node',
       message: `${others.join(' and ')} works on the same tables, as ignoreOtherProxiers allows`,
     });
+  }
+
+  /** Without it the proxier does its work as well. */
+  async #openAdminSocket(): Promise<void> {
+    const { adminSocket } = this.#options;
+    try {
+      const path = adminSocket ?? (await this.#dependencies.adminSocketPath());
+      if (path === undefined || path === false) return;
+      this.#admin = await openAdminSocket(path, this.inquiry);
+      this.#lock?.announce(path);
+    } catch (error) {
+      const { message } = toErrorRecord(error);
+      this.#warn({ object: 'admin socket', message, error: toErrorRecord(error, 'ERR_ADMIN_SOCKET') });
+    }
   }
 
   resync(): Promise<SyncReport> {
@@ -191,6 +217,9 @@ export class Engine {
 
   /** The host is closed while the pump's last request may still run: closing is what bounds it. */
   async #release(): Promise<void> {
+    const admin = this.#admin;
+    this.#admin = undefined;
+    await admin?.close().catch((error: unknown) => this.#log.warn({ err: error }, 'closing the admin socket failed'));
     const pumpStopped = this.#pump?.stop();
     const closed = await Promise.allSettled([this.#intake.stop(), this.#host?.close()]);
     await pumpStopped;
