@@ -52,13 +52,10 @@ export function formatProxierExplanation(explanation: SaidExplanation): string {
   lines.push(history.length === 0 ? 'history: the flight recorder has nothing of it' : 'history');
   if (explanation.omittedHistory > 0) lines.push(`  ${explanation.omittedHistory} older entries are left out`);
   for (const { at, kind: what, text, seq, pass, round } of history) {
-    const where =
-      pass === undefined
-        ? seq === undefined
-          ? ''
-          : `seq ${seq} `
-        : `pass ${pass}${round === undefined ? '' : `.${round}`} `;
-    lines.push(`  ${at} ${what} ${where}${text}`);
+    const where = pass === undefined ? `seq ${seq ?? '-'}` : `pass ${pass}${round === undefined ? '' : `.${round}`}`;
+    lines.push(
+      `  ${at} ${what === 'pass' ? '' : `${what} `}${pass === undefined && seq === undefined ? '' : `${where} `}${text}`,
+    );
   }
   return joined(lines);
 }
@@ -78,5 +75,5 @@ function objectLine({ object, state, why, wanted, applied, wantedBy, failure, dr
 }
 
 function joined(lines: readonly string[]): string {
-  return `${lines.map((line) => oneLine(line).replace(/^ {2}/, '  ')).join('\n')}\n`;
+  return `${lines.map((line) => oneLine(line)).join('\n')}\n`;
 }

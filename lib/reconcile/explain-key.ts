@@ -63,12 +63,13 @@ function parseHostPort(text: string): { readonly address: IpAddress; readonly po
 /** What may have been meant, the likeliest first, at most three. */
 export function nearestKeys(text: string, candidates: Iterable<string>): readonly string[] {
   const word = text.trim();
-  const name = word.slice(word.lastIndexOf('/') + 1);
+  // Of a service port the end says nothing.
+  const name = /[\s:]/.test(word) ? undefined : word.slice(word.lastIndexOf('/') + 1);
   const near: string[] = [];
   const namesakes: string[] = [];
   const limit = Math.max(2, Math.floor(word.length / 3));
   for (const candidate of candidates) {
-    if (candidate.endsWith(`/${name}`) && namesakes.length < 3) namesakes.push(candidate);
+    if (name !== undefined && candidate.endsWith(`/${name}`) && namesakes.length < 3) namesakes.push(candidate);
     if (Math.abs(candidate.length - word.length) <= limit && near.length < mostCompared) near.push(candidate);
   }
   const nearest = nearestWord(word, near);

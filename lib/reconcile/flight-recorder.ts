@@ -3,8 +3,8 @@
  * keeps references and numbers, and makes words of them only when somebody asks (history.ts).
  *
  * Bounded by entries and bytes, kind by kind: no flood of one kind pushes another out, and refused operations have a place of their own. Of one
- * message the first 64 records are kept, of one pass the first 256 operations, and the rest is a number: a pass of 50,000 operations, as
- * the first one is, costs a sixteenth of the memory and leaves the rest of the history alone.
+ * message the first 64 records are kept. Of one pass all operations are, up to 256; of a larger one a few of the first, and the rest is a number:
+ * a pass of 50,000 operations, as the first one is, takes a hundredth of the room and leaves the rest of the history alone.
  */
 import type { OperationFailure } from '../kernel/session.ts';
 import type { Operation } from '../operations.ts';
@@ -86,12 +86,16 @@ export interface FlightRecorderOptions {
 interface OpenPass {
   readonly pass: number;
   round: number;
+  /** Operations so far. */
+  tried: number;
   kept: number;
   refused: number;
 }
 
 const recordsAtOnce = 64;
 const operationsAtOnce = 256;
+/** Of a pass that has more than that. */
+const operationsOfMany = 32;
 const notesAtOnce = 64;
 
 /** Estimates: an entry, and what it keeps alive that nothing else does once it is out of date. */
@@ -163,16 +167,20 @@ export class FlightRecorder {
   ): void {
     const open = this.#openPass(pass);
     const { round, pass: number } = open;
+    const before = this.#order;
+    this.#order += changes.length;
+    open.tried += changes.length;
+    const limit = open.tried > operationsAtOnce ? operationsOfMany : operationsAtOnce;
     for (const failure of failures) {
       const operation = changes[failure.index]?.operation;
       if (operation === undefined || open.refused >= operationsAtOnce) continue;
       open.refused += 1;
       const bytes = operationBytes + failure.operation.length + failure.error.reason.length;
-      this.refusals.push({ order: this.#next(), atMs, pass: number, round, operation, failure }, bytes);
+      const order = before + failure.index + 1;
+      this.refusals.push({ order, atMs, pass: number, round, operation, failure }, bytes);
     }
-    if (open.kept >= operationsAtOnce) return;
     let next = 0;
-    for (let index = 0; index < changes.length && open.kept < operationsAtOnce; index += 1) {
+    for (let index = 0; index < changes.length && open.kept < limit; index += 1) {
       if (failures[next]?.index === index) {
         next += 1;
         continue;
@@ -180,8 +188,8 @@ export class FlightRecorder {
       const operation = changes[index]?.operation;
       if (operation === undefined) continue;
       open.kept += 1;
-      const entry = { order: this.#next(), atMs, pass: number, round, operation, failure: undefined };
-      this.operations.push(entry, operationBytes);
+      const order = before + index + 1;
+      this.operations.push({ order, atMs, pass: number, round, operation, failure: undefined }, operationBytes);
     }
   }
 
@@ -274,7 +282,7 @@ export class FlightRecorder {
   #openPass(pass: object): OpenPass {
     const known = this.#open.get(pass);
     if (known !== undefined) return known;
-    const open = { pass: this.#newPass(), round: 0, kept: 0, refused: 0 };
+    const open = { pass: this.#newPass(), round: 0, tried: 0, kept: 0, refused: 0 };
     this.#open.set(pass, open);
     return open;
   }

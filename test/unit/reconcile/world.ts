@@ -1,6 +1,7 @@
 /** A reconciler on the fake kernel under a virtual clock: nothing here waits for real time. */
 import { parseAddress } from '../../../lib/address.ts';
 import type { KernelSession } from '../../../lib/kernel/session.ts';
+import type { ExplainAnswer, StatusAnswer } from '../../../lib/reconcile/answers.ts';
 import type {
   ReconcileEvent,
   ReconcileInit,
@@ -154,7 +155,7 @@ export class World {
     );
     const reply = await this.#host.call(request);
     this.events.push(...reply.events);
-    if (request.kind !== 'plan') {
+    if (request.kind !== 'plan' && request.kind !== 'status' && request.kind !== 'explain') {
       this.wakeAtMs = reply.wakeInMs === undefined ? undefined : this.nowMs + reply.wakeInMs;
     }
     return reply;
@@ -176,6 +177,18 @@ export class World {
 
   resync(): Promise<SyncReport> {
     return this.#report({ kind: 'resync', nowMs: this.nowMs });
+  }
+
+  async status(limit = 1000): Promise<StatusAnswer> {
+    const { status } = await this.send({ kind: 'status', nowMs: this.nowMs, date: new Date(this.nowMs), limit });
+    if (status === undefined) throw new Error('status was answered without a status');
+    return status;
+  }
+
+  async explain(key: string): Promise<ExplainAnswer> {
+    const { explanation } = await this.send({ kind: 'explain', nowMs: this.nowMs, date: new Date(this.nowMs), key });
+    if (explanation === undefined) throw new Error('explain was answered without an explanation');
+    return explanation;
   }
 
   /** Lets time pass, calling `tick` whenever the reconciler asked for it. Returns the reports of those ticks. */
