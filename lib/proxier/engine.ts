@@ -217,11 +217,10 @@ export class Engine {
 
   /** The host is closed while the pump's last request may still run: closing is what bounds it. */
   async #release(): Promise<void> {
+    const pumpStopped = this.#pump?.stop();
     const admin = this.#admin;
     this.#admin = undefined;
-    await admin?.close().catch((error: unknown) => this.#log.warn({ err: error }, 'closing the admin socket failed'));
-    const pumpStopped = this.#pump?.stop();
-    const closed = await Promise.allSettled([this.#intake.stop(), this.#host?.close()]);
+    const closed = await Promise.allSettled([this.#intake.stop(), this.#host?.close(), admin?.close()]);
     await pumpStopped;
     const lock = this.#lock;
     this.#lock = undefined;
