@@ -65,9 +65,7 @@ export async function takeInstanceLock(name: string = LOCK_NAME): Promise<LockRe
 }
 
 function holderText(holder: LockHolder | undefined): string {
-  if (holder?.pid === undefined) return 'a process that does not say which';
-  const { pid, adminSocket } = holder;
-  return adminSocket === undefined ? `pid ${pid}` : `pid ${pid}, admin socket ${adminSocket}`;
+  return holder?.pid === undefined ? 'a process that does not say which' : `pid ${holder.pid}`;
 }
 
 /** False when the name is taken. */

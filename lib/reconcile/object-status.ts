@@ -219,8 +219,8 @@ export function addressOf(service: ServiceId): IpAddress | undefined {
   return parseAddress(name.slice(0, name.lastIndexOf(':')).replace(/^\[|\]$/g, ''));
 }
 
-function whyFailing({ error, attempts }: Retry): string {
-  return `${error.message}${attempts > 1 ? `, ${attempts} times in a row` : ''}`;
+function whyFailing({ error }: Retry): string {
+  return error.message;
 }
 
 function failureOf({ operation, error, attempts, sinceMs, dueMs }: Retry, toDate: ToDate): ObjectFailure {
