@@ -10,15 +10,13 @@ import type { Inquiry } from './inquiry.ts';
 export interface AdminLimits {
   /** At a time; who comes when they are all taken is hung up on. */
   readonly connections: number;
-  /** Without a byte in either direction. */
-  readonly idleMs: number;
   /** For the head of a request to arrive. */
   readonly headMs: number;
-  /** Of a connection from its beginning to its end. */
+  /** Of a connection from its beginning to its end, whatever it waits for: a request, an answer, or that the answer is read. */
   readonly lifetimeMs: number;
 }
 
-const standardLimits: AdminLimits = { connections: 16, idleMs: 10_000, headMs: 5_000, lifetimeMs: 60_000 };
+const standardLimits: AdminLimits = { connections: 16, headMs: 5_000, lifetimeMs: 60_000 };
 /** Request line and headers together. */
 const MAX_HEAD_BYTES = 8192;
 
@@ -60,7 +58,6 @@ export async function openAdminSocket(
     },
   );
   server.maxConnections = limits.connections;
-  server.timeout = limits.idleMs;
   server.on('connection', (socket) => {
     const timer = setTimeout(() => socket.destroy(), limits.lifetimeMs);
     socket.on('close', () => clearTimeout(timer));

@@ -10,6 +10,7 @@ import type { OperationFailure } from '../kernel/session.ts';
 import type { Operation } from '../operations.ts';
 import type { ObjectKey, ObjectRecord, RecordKind, RecordMessage, ServiceBody } from '../records.ts';
 import type { HistoryKind, RecorderUse, ToDate } from './answers.ts';
+import type { PassTrace } from './pass-trace.ts';
 import type { ReconcileEvent, SyncReport } from './protocol.ts';
 import { Ring } from './ring.ts';
 
@@ -82,16 +83,6 @@ export interface FlightRecorderOptions {
   readonly bytes?: number;
 }
 
-/** Where a pass stands that is being made, by its tally. */
-interface OpenPass {
-  readonly pass: number;
-  round: number;
-  /** Operations so far. */
-  tried: number;
-  kept: number;
-  refused: number;
-}
-
 const recordsAtOnce = 64;
 const operationsAtOnce = 256;
 /** Of a pass that has more than that. */
@@ -111,7 +102,8 @@ export class FlightRecorder {
   readonly refusals: Ring<OperationEntry>;
   readonly passes: Ring<PassEntry>;
   readonly notes: Ring<NoteEntry>;
-  readonly #open = new WeakMap<object, OpenPass>();
+  /** Passes that were made and not answered yet. */
+  readonly #reported = new Map<SyncReport, PassTrace>();
   #passes = 0;
   #order = 0;
 
@@ -151,59 +143,57 @@ export class FlightRecorder {
 
   /**
    * A new round of a pass begins: what follows was planned after what came before was answered.
-   *
-   * @param pass What the pass is known by: its tally.
    */
-  round(pass: object): void {
-    this.#openPass(pass).round += 1;
+  round(trace: PassTrace): void {
+    trace.round += 1;
   }
 
   /** Operations that were sent, with what went wrong with some of them. */
   batch(
-    pass: object,
+    trace: PassTrace,
     changes: readonly { readonly operation: Operation }[],
     failures: readonly OperationFailure[],
     atMs: number,
   ): void {
-    const open = this.#openPass(pass);
-    const { round, pass: number } = open;
+    const { round } = trace;
+    const pass = this.#numberOf(trace);
     const before = this.#order;
     this.#order += changes.length;
-    open.tried += changes.length;
-    const limit = open.tried > operationsAtOnce ? operationsOfMany : operationsAtOnce;
+    trace.tried += changes.length;
+    const limit = trace.tried > operationsAtOnce ? operationsOfMany : operationsAtOnce;
     for (const failure of failures) {
       const operation = changes[failure.index]?.operation;
-      if (operation === undefined || open.refused >= operationsAtOnce) continue;
-      open.refused += 1;
+      if (operation === undefined || trace.refused >= operationsAtOnce) continue;
+      trace.refused += 1;
       const bytes = operationBytes + failure.operation.length + failure.error.reason.length;
       const order = before + failure.index + 1;
-      this.refusals.push({ order, atMs, pass: number, round, operation, failure }, bytes);
+      this.refusals.push({ order, atMs, pass, round, operation, failure }, bytes);
     }
     let next = 0;
-    for (let index = 0; index < changes.length && open.kept < limit; index += 1) {
+    for (let index = 0; index < changes.length && trace.kept < limit; index += 1) {
       if (failures[next]?.index === index) {
         next += 1;
         continue;
       }
       const operation = changes[index]?.operation;
       if (operation === undefined) continue;
-      open.kept += 1;
+      trace.kept += 1;
       const order = before + index + 1;
-      this.operations.push({ order, atMs, pass: number, round, operation, failure: undefined }, operationBytes);
+      this.operations.push({ order, atMs, pass, round, operation, failure: undefined }, operationBytes);
     }
   }
 
   /** The pass goes by its report from here on. */
-  reported(pass: object, report: SyncReport): SyncReport {
-    const open = this.#open.get(pass);
-    if (open !== undefined) this.#open.set(report, open);
+  reported(trace: PassTrace, report: SyncReport): SyncReport {
+    this.#reported.set(report, trace);
     return report;
   }
 
   /** A pass has ended. One that wrote nothing and had nothing to say is not kept. */
   #passed(report: SyncReport, atMs: number): void {
     const { kind, revision, operations, byVerb, rulesWritten, sysctlsWritten, unknown } = report;
-    const open = this.#open.get(report);
+    const trace = this.#reported.get(report);
+    this.#reported.delete(report);
     const failures = report.failures.length;
     if (operations + rulesWritten + sysctlsWritten + failures === 0 && kind === 'incremental') return;
     const { roundTrips, planMicros, kernelMicros } = report;
@@ -211,9 +201,9 @@ export class FlightRecorder {
       {
         order: this.#next(),
         atMs,
-        pass: open?.pass ?? this.#newPass(),
-        rounds: open?.round ?? 0,
-        kept: (open?.kept ?? 0) + (open?.refused ?? 0),
+        pass: trace === undefined ? 0 : this.#numberOf(trace),
+        rounds: trace?.round ?? 0,
+        kept: (trace?.kept ?? 0) + (trace?.refused ?? 0),
         report: {
           kind,
           revision,
@@ -279,17 +269,12 @@ export class FlightRecorder {
     this.records.push(entry, entryBytes + key.length + size * addressBytes);
   }
 
-  #openPass(pass: object): OpenPass {
-    const known = this.#open.get(pass);
-    if (known !== undefined) return known;
-    const open = { pass: this.#newPass(), round: 0, tried: 0, kept: 0, refused: 0 };
-    this.#open.set(pass, open);
-    return open;
-  }
-
-  #newPass(): number {
-    this.#passes += 1;
-    return this.#passes;
+  #numberOf(trace: PassTrace): number {
+    if (trace.pass === 0) {
+      this.#passes += 1;
+      trace.pass = this.#passes;
+    }
+    return trace.pass;
   }
 
   #next(): number {

@@ -477,7 +477,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       contested: this.#foreign.contested,
       complete: this.#complete,
     });
-    return this.#observation.recorder.reported(tally, report);
+    return this.#observation.recorder.reported(tally.trace, report);
   }
 
   #reply(nowMs: number, report: SyncReport | undefined): ReconcileReply {

@@ -68,7 +68,7 @@ export class Writer {
 
   /** Stops after the stage in which something went wrong that later stages rely on. */
   write(changes: readonly Change[], options: WriteOptions): WriteOutcome {
-    this.#options.recorder.round(options.tally);
+    this.#options.recorder.round(options.tally.trace);
     const progress: Progress = { suspects: [], refused: new Set(), unknownSchedulers: new Set(), shaken: false };
     let written = 0;
     for (const end of stageEnds(changes)) {
@@ -96,7 +96,7 @@ export class Writer {
       sent.map(({ operation }) => operation),
       result,
     );
-    this.#options.recorder.batch(options.tally, sent, result.failures, options.nowMs);
+    this.#options.recorder.batch(options.tally.trace, sent, result.failures, options.nowMs);
     const failures = new Map(result.failures.map((failure) => [failure.index, failure]));
     sent.forEach((change, index) => {
       const failure = failures.get(index);

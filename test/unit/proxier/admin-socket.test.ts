@@ -216,7 +216,7 @@ describe('what it answers', () => {
 });
 
 describe('its clients', () => {
-  const limits = { connections: 4, idleMs: 200, headMs: 200, lifetimeMs: 400 };
+  const limits = { connections: 4, headMs: 200, lifetimeMs: 400 };
 
   async function connected(context: TestContext, path: string): Promise<Socket> {
     const socket = createConnection({ path });

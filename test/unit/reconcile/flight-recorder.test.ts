@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import type { OperationFailure } from '../../../lib/kernel/session.ts';
 import type { Operation } from '../../../lib/operations.ts';
 import { FlightRecorder } from '../../../lib/reconcile/flight-recorder.ts';
+import { PassTrace } from '../../../lib/reconcile/pass-trace.ts';
 import { Ring } from '../../../lib/reconcile/ring.ts';
 import { service, slice, World } from './world.ts';
 
@@ -40,10 +41,10 @@ describe('a ring', () => {
 describe('the recorder', () => {
   test('a pass of very many operations takes a fixed part of it, refused ones apart, and says how many', () => {
     const recorder = new FlightRecorder({ entries: 1000 });
-    const small = {};
+    const small = new PassTrace();
     recorder.round(small);
     recorder.batch(small, adds(3), [], 1);
-    const bulk = {};
+    const bulk = new PassTrace();
     recorder.round(bulk);
     for (let batch = 0; batch < 50; batch += 1) recorder.batch(bulk, adds(1000), [refusal(7), refusal(500)], 2);
     assert.equal([...recorder.operations].filter(({ pass }) => pass === 1).length, 3, 'what was there stays');
@@ -55,9 +56,9 @@ describe('the recorder', () => {
 
   test('of a flood of passes the last stay, and their refusals for longer', () => {
     const recorder = new FlightRecorder({ entries: 100 });
-    const first = {};
+    const first = new PassTrace();
     recorder.batch(first, adds(1), [refusal(0)], 0);
-    for (let pass = 0; pass < 500; pass += 1) recorder.batch({}, adds(10), [], pass);
+    for (let pass = 0; pass < 500; pass += 1) recorder.batch(new PassTrace(), adds(10), [], pass);
     assert.equal(recorder.operations.size, 100);
     assert.equal(recorder.refusals.size, 1);
   });
