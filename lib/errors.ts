@@ -31,6 +31,8 @@ export type ErrorCode =
   | 'ERR_WORKER'
   /** Another service proxy works on the same tables. */
   | 'ERR_OTHER_PROXIER'
+  /** The admin socket cannot be made, or nobody answers there. */
+  | 'ERR_ADMIN_SOCKET'
   | 'ERR_TIMEOUT';
 
 export class ProxierError extends Error {

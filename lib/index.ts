@@ -43,11 +43,25 @@ export type {
   WarningEvent,
 } from './proxier/events.ts';
 export type { ProxierHealth, SourceHealth, Waiting } from './proxier/health.ts';
+export type { Explanation, ProxierStatus, StatusOptions } from './proxier/inquiry.ts';
 export type { LatencySummary } from './proxier/latency.ts';
 export type { DetectLocalOption, ProxierOptions, ProxierOrigin, ProxierSettings } from './proxier/options.ts';
 export { type PlanOptions, Proxier, type ProxierHandle } from './proxier/proxier.ts';
 export type { ProxierStatistics, WaitingChange } from './proxier/statistics.ts';
 export type { TriedRevision, WaitOptions } from './proxier/wait-for.ts';
+export type {
+  ExplainedKind,
+  ExplainedPort,
+  ExplainedService,
+  HistoryEntry,
+  HistoryKind,
+  ObjectFailure,
+  ObjectState,
+  ObjectStatus,
+  RecorderUse,
+  StateCounts,
+  StatusAnswer as ReconcilerStatus,
+} from './reconcile/answers.ts';
 export type { CleanupFailure, CleanupReport } from './reconcile/cleanup.ts';
 export type {
   ContestFinding,

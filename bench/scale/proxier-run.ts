@@ -26,5 +26,6 @@ export function proxierOver(
     openHost: (init, _thread, hostOptions) =>
       openPiscinaHost(new URL('./fake-worker-module.js', import.meta.url), init, hostOptions),
     claimNode: async () => ({ lock: undefined, others: [] }),
+    adminSocketPath: async () => undefined,
   });
 }

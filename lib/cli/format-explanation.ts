@@ -1,8 +1,29 @@
 /** Why a service port is served as it is: a line for each frontend and endpoint that says all of it, so that `grep` finds answers. */
-import type { PlanResult } from '../reconcile/protocol.ts';
+interface Verdict {
+  readonly isIn: boolean;
+  readonly why: string;
+}
 
-type Explanation = PlanResult['explanations'][number];
-type Endpoint = Explanation['endpoints'][number];
+interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+  readonly slice: string;
+  readonly weight: number;
+  readonly cluster?: Verdict;
+  readonly local?: Verdict;
+}
+
+/** A `PortExplanation`, here or out of an answer. */
+export interface SaidPort {
+  readonly port: string;
+  readonly frontends: readonly {
+    readonly kind: string;
+    readonly service: string;
+    readonly list: keyof typeof lists;
+    readonly why: string;
+  }[];
+  readonly endpoints: readonly Endpoint[];
+}
 
 const lists = { cluster: 'all endpoints', local: 'endpoints of this node', none: 'no endpoint' } as const;
 
@@ -10,7 +31,7 @@ const lists = { cluster: 'all endpoints', local: 'endpoints of this node', none:
  * `# frontend IPv4 ns1/svc1:p80/tcp cluster-ip tcp 10.96.0.10:80: all endpoints (internalTrafficPolicy Cluster)` and
  * `# endpoint IPv4 ns1/svc1:p80/tcp 10.244.1.5:8080 of slice ns1/svc1-a: cluster in (ready), local out (on another node, …)`.
  */
-export function explanationLines({ port, frontends, endpoints }: Explanation): readonly string[] {
+export function explanationLines({ port, frontends, endpoints }: SaidPort): readonly string[] {
   return [
     ...frontends.map(
       ({ kind, service, list, why }) => `# frontend ${port} ${kind} ${service}: ${lists[list]} (${why})`,

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addCleanupCommand } from './commands/cleanup.ts';
+import { addExplainCommand } from './commands/explain.ts';
 import { addPlanCommand } from './commands/plan.ts';
 import { addReplayCommand } from './commands/replay.ts';
 import { addRunCommand } from './commands/run.ts';
@@ -27,6 +28,7 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   addRunCommand(program, terminal, exit);
   addPlanCommand(program, terminal, exit);
   addStatusCommand(program, terminal, exit);
+  addExplainCommand(program, terminal, exit);
   addCleanupCommand(program, terminal, exit);
   addReplayCommand(program, terminal, exit);
   for (const command of program.commands) command.addHelpText('after', exitCodeHelp);

@@ -173,17 +173,42 @@ export class Model {
 
   /** All service ports as they stand, sorted by id. */
   servicePorts(): readonly ServicePort[] {
+    return [...this.#services.entries()].flatMap(([service]) => this.servicePortsOf(service)).sort(byId);
+  }
+
+  /** Those of one Service, sorted by id. */
+  servicePortsOf(service: ObjectKey): readonly ServicePort[] {
     const ports = new Map<string, ServicePort>();
-    for (const [service, { ports: bodies }] of this.#services.entries()) {
-      for (const { name: portName, protocol } of bodies) {
-        for (const family of this.#families) {
-          const id = servicePortId(family, service, portName, protocol);
-          const port = ports.has(id) ? undefined : this.servicePort({ id, family, service, portName, protocol });
-          if (port !== undefined) ports.set(id, port);
-        }
+    for (const { name: portName, protocol } of this.#services.get(service)?.ports ?? []) {
+      for (const family of this.#families) {
+        const id = servicePortId(family, service, portName, protocol);
+        const port = ports.has(id) ? undefined : this.servicePort({ id, family, service, portName, protocol });
+        if (port !== undefined) ports.set(id, port);
       }
     }
-    return [...ports.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    return [...ports.values()].sort(byId);
+  }
+
+  /** As the records have it; undefined when they do not. */
+  serviceBody(service: ObjectKey): ServiceBody | undefined {
+    return this.#services.get(service);
+  }
+
+  *serviceNames(): IterableIterator<ObjectKey> {
+    for (const [service] of this.#services.entries()) yield service;
+  }
+
+  /** Whose EndpointSlice this is; undefined when there is none of that name. */
+  serviceOfSlice(slice: ObjectKey): ObjectKey | undefined {
+    return this.#slices.get(slice)?.service;
+  }
+
+  /** Services with an endpoint of this address. Not for a hot path: it looks at all slices. */
+  servicesWithEndpoint(address: IpAddress): ReadonlySet<ObjectKey> {
+    const services = new Set<ObjectKey>();
+    for (const [, { service, addresses }] of this.#slices.entries())
+      if (addresses.includes(address)) services.add(service);
+    return services;
   }
 
   /** Every endpoint of a service port, used or not, and why. Not for a hot path: it looks at all slices of the Service anew. */
@@ -314,6 +339,10 @@ export class Model {
 }
 
 const anyPort: PortTest = () => true;
+
+function byId(a: ServicePort, b: ServicePort): number {
+  return a.id < b.id ? -1 : 1;
+}
 
 function mark(keys: Set<ObjectKey>, key: ObjectKey, isMember: boolean): void {
   if (isMember) keys.add(key);

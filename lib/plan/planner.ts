@@ -2,7 +2,7 @@
 import { type Cidr, cidrContains, familyOf, parseAddress, parseCidr } from '../address.ts';
 import type { EndpointRef } from '../model/exclusions.ts';
 import { Model, primaryOf } from '../model/model.ts';
-import type { Derivation, DirtyPort, ServicePortRef } from '../model/service-port.ts';
+import type { Derivation, DirtyPort, ServicePort, ServicePortRef } from '../model/service-port.ts';
 import type { NodeBody, ObjectKey, RecordMessage } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { DesiredState } from './desired-state.ts';
@@ -195,6 +195,20 @@ export class Planner {
 
   /** Why each service port is served as it is, as of the last {@link project}, sorted by service port. Costs what all endpoints cost. */
   explain(): readonly PortExplanation[] {
+    return this.#explained(this.#model.servicePorts());
+  }
+
+  /** The same of one Service. */
+  explainService(service: ObjectKey): readonly PortExplanation[] {
+    return this.#explained(this.#model.servicePortsOf(service));
+  }
+
+  /** What the records say, for who asks why. */
+  get records(): Pick<Model, 'serviceBody' | 'serviceNames' | 'serviceOfSlice' | 'servicesWithEndpoint'> {
+    return this.#model;
+  }
+
+  #explained(ports: readonly ServicePort[]): readonly PortExplanation[] {
     const context: ExplainContext = {
       externalLocalFallback: this.#options.externalLocalFallback,
       winnerOf: (service) => {
@@ -203,10 +217,15 @@ export class Planner {
         return port === undefined || wanted === undefined ? undefined : { port, wanted };
       },
     };
-    return this.#model.servicePorts().flatMap((port) => {
+    return ports.flatMap((port) => {
       const wanted = this.#desired.ports.get(port.id);
       return wanted === undefined ? [] : [explainPort(port, wanted, this.#model.explain(port), context)];
     });
+  }
+
+  /** Virtual services that the port wants and that are served for another one, in words. */
+  losses(port: ServicePortId): readonly string[] {
+    return this.#desired.losses(port);
   }
 
   /** New since the last call. */

@@ -1,7 +1,8 @@
 /** One run of a proxier, from the first check to the last breath: intake, pump and host, and what they have to tell. */
-import { ProxierError } from '../errors.ts';
+import { ProxierError, toErrorRecord } from '../errors.ts';
 import type { DriftCounts, PlanResult, ReconcileReply, SyncReport } from '../reconcile/protocol.ts';
 import type { Logger } from '../types.ts';
+import { type AdminSocket, openAdminSocket } from './admin-socket.ts';
 import { Announcer } from './announcer.ts';
 import { type AnsweredChanges, NOTHING_ANSWERED } from './change-ledger.ts';
 import { preciseNowMs } from './clock.ts';
@@ -9,6 +10,7 @@ import type { ProxierDependencies } from './dependencies.ts';
 import { type DrainedEndpoint, type DrainOptions, EndpointDrains } from './endpoint-drains.ts';
 import type { ProxierEmitter, WarningEvent } from './events.ts';
 import { assessHealth, type FailingObject, noteFailures, type ProxierHealth } from './health.ts';
+import { Inquiry } from './inquiry.ts';
 import type { InstanceLock } from './instance-lock.ts';
 import type { Intake } from './intake.ts';
 import type { ResolvedOptions } from './options-schema.ts';
@@ -40,6 +42,7 @@ export class Engine {
   readonly #intake: Intake;
   readonly #failing = new Map<string, FailingObject>();
   readonly #drains: EndpointDrains;
+  readonly inquiry: Inquiry;
   readonly #ready: Promise<SyncReport>;
   readonly #onAbort = (): void => void this.stop();
   #resolveReady: (report: SyncReport) => void = () => {};
@@ -54,6 +57,7 @@ export class Engine {
   /** Since the start. */
   #drift: DriftCounts | undefined;
   #lock: InstanceLock | undefined;
+  #admin: AdminSocket | undefined;
   #host: ReconcileHost | undefined;
   #pump: Pump | undefined;
   #starting: Promise<SyncReport> | undefined;
@@ -68,6 +72,12 @@ export class Engine {
     this.#announcer = new Announcer(emitter, log);
     this.#startedMs = dependencies.clock.nowMs();
     this.#drains = new EndpointDrains({ clock: dependencies.clock, send: async () => this.#running().tellDrains() });
+    this.inquiry = new Inquiry({
+      clock: dependencies.clock,
+      nodeName: options.init.nodeName,
+      host: () => (this.#phase === 'stopped' ? undefined : this.#host),
+      health: () => this.health(),
+    });
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -96,6 +106,8 @@ export class Engine {
     const dependencies = this.#dependencies;
     this.#throwIfStopped();
     await this.#claim();
+    this.#throwIfStopped();
+    await this.#openAdminSocket();
     this.#throwIfStopped();
     this.#host = await dependencies.openHost(options.init, options.thread, { onRestart: () => this.#restarted() });
     this.#throwIfStopped();
@@ -132,6 +144,20 @@ export class Engine {
       object: 'node',
       message: `${others.join(' and ')} works on the same tables, as ignoreOtherProxiers allows`,
     });
+  }
+
+  /** Without it the proxier does its work as well. */
+  async #openAdminSocket(): Promise<void> {
+    const { adminSocket } = this.#options;
+    try {
+      const path = adminSocket ?? (await this.#dependencies.adminSocketPath());
+      if (path === undefined || path === false) return;
+      this.#admin = await openAdminSocket(path, this.inquiry);
+      this.#lock?.announce(path);
+    } catch (error) {
+      const { message } = toErrorRecord(error);
+      this.#warn({ object: 'admin socket', message, error: toErrorRecord(error, 'ERR_ADMIN_SOCKET') });
+    }
   }
 
   resync(): Promise<SyncReport> {
@@ -236,7 +262,9 @@ export class Engine {
   /** The host is closed while the pump's last request may still run: closing is what bounds it. */
   async #release(): Promise<void> {
     const pumpStopped = this.#pump?.stop();
-    const closed = await Promise.allSettled([this.#intake.stop(), this.#host?.close()]);
+    const admin = this.#admin;
+    this.#admin = undefined;
+    const closed = await Promise.allSettled([this.#intake.stop(), this.#host?.close(), admin?.close()]);
     await pumpStopped;
     const lock = this.#lock;
     this.#lock = undefined;

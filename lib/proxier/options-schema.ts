@@ -34,6 +34,8 @@ export interface ResolvedOptions {
   readonly minSyncPeriodMs: number;
   readonly ignoreOtherProxiers: boolean;
   readonly record: { readonly path: string; readonly maxBytes?: number } | undefined;
+  /** Undefined = where it is by default. */
+  readonly adminSocket: string | false | undefined;
   readonly logger: Logger;
   readonly signal: AbortSignal | undefined;
   readonly thread: 'worker' | 'inline';
@@ -227,6 +229,7 @@ const schema = v.strictObject(
         ),
       ),
     ),
+    adminSocket: v.optional(v.union([path, v.literal(false)], 'a path, or false')),
     logger: v.optional(
       v.custom<Logger>(
         (value) => hasFunctions(value, ['debug', 'info', 'warn', 'error']),
@@ -315,6 +318,7 @@ export function resolveOptions(options: unknown, environment: OptionsEnvironment
     minSyncPeriodMs: parsed.minSyncPeriodMs,
     ignoreOtherProxiers: parsed.ignoreOtherProxiers,
     record: parsed.record,
+    adminSocket: parsed.adminSocket,
     logger: parsed.logger,
     signal: parsed.signal,
     thread: parsed.thread,

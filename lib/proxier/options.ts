@@ -141,6 +141,11 @@ export interface ProxierSettings {
    * recording begins with it. Default: nothing is recorded.
    */
   readonly record?: string | { readonly path: string; readonly maxBytes?: number };
+  /**
+   * Where this proxier answers questions while it runs, by HTTP over a unix socket of mode 0600 (docs/observability.md): a path, or false for none.
+   * Default: `/run/ipvs-proxier/<inode of the network namespace>.sock`. One that cannot be made is a warning.
+   */
+  readonly adminSocket?: string | false;
   /** Takes log lines: `pino()` and `console` fit. Default: nothing is logged. */
   readonly logger?: Logger;
   /** Aborting it is the same as `stop()`. */

@@ -7,6 +7,7 @@ import type { DrainedEndpoint, DrainOptions } from './endpoint-drains.ts';
 import { Engine } from './engine.ts';
 import { ProxierEmitter, type ProxierEventName, type ProxierListener } from './events.ts';
 import type { ProxierHealth } from './health.ts';
+import type { Explanation, ProxierStatus, StatusOptions } from './inquiry.ts';
 import { Intake, problemObject } from './intake.ts';
 import { guardLogger } from './logging.ts';
 import type { ProxierOptions } from './options.ts';
@@ -70,6 +71,17 @@ export interface ProxierHandle extends AsyncDisposable {
   health(): ProxierHealth;
   /** Revisions, what waits, and how long changes take to get to the kernel. */
   statistics(): ProxierStatistics;
+  /** How everything stands: counts, what is not applied and why, health. The admin socket and `ipvs-proxier status` say the same. */
+  status(options?: StatusOptions): Promise<ProxierStatus>;
+  /**
+   * Why something is as it is: what the records say of it, what is wanted, what was applied, how each kernel object stands, and what the flight
+   * recorder has of it, oldest first. It is asked for by the name of a Service (`ns1/svc1`), of a service port (`IPv4 ns1/svc1:p80/tcp`, `ns1/svc1:p80`),
+   * of a virtual service (`tcp 10.96.0.10:80`), or by an address with or without a port, of a VIP or of an endpoint. What is not known is
+   * answered with what may have been meant.
+   *
+   * @throws InvalidArgumentError key. ProxierError ERR_CLOSED once it is stopped, ERR_WORKER while the worker is being replaced.
+   */
+  explain(key: string): Promise<Explanation>;
   /**
    * Leaves virtual services, sets, addresses and rules as they are, so that traffic goes on; once it resolves nothing is written any
    * more. Idempotent.
@@ -278,6 +290,14 @@ class RunningProxier implements ProxierHandle {
 
   statistics(): ProxierStatistics {
     return this.#engine.statistics();
+  }
+
+  status(options?: StatusOptions): Promise<ProxierStatus> {
+    return this.#engine.inquiry.status(options);
+  }
+
+  explain(key: string): Promise<Explanation> {
+    return this.#engine.inquiry.explain(key);
   }
 
   stop(): Promise<void> {

@@ -46,7 +46,15 @@ export function recordedSettings({ settings }: Pick<RecordingHeader, 'settings'>
 }
 
 /** Where a proxier runs and writes besides the kernel is for who starts it to say. */
-const NOT_RECORDED: readonly string[] = ['record', 'thread', 'logger', 'signal', 'ignoreOtherProxiers', ...ORIGIN_KEYS];
+const NOT_RECORDED: readonly string[] = [
+  'record',
+  'adminSocket',
+  'thread',
+  'logger',
+  'signal',
+  'ignoreOtherProxiers',
+  ...ORIGIN_KEYS,
+];
 
 /** A header is a file's word: it counts after the same checks as an embedder's. */
 function isSettings(settings: JsonObject): settings is ProxierSettings & JsonObject {

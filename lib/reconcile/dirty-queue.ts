@@ -66,6 +66,17 @@ export class DirtyQueue {
     return sizeOf(this.#dirty) + waiting + (isAll ? Math.max(1, missing) : 0);
   }
 
+  /** What waits to be compared, for who asks; not to be changed. */
+  get waiting(): DirtyObjects | 'all' {
+    const backlog = this.#backlog;
+    if (this.#all || backlog?.additionsOnly === true) return 'all';
+    if (backlog === undefined) return this.#dirty;
+    const waiting = noDirtyObjects();
+    mergeDirty(waiting, backlog.objects);
+    mergeDirty(waiting, this.#dirty);
+    return waiting;
+  }
+
   /** The next turn only adds: very much is missing, and it is not all in yet. */
   get isAdding(): boolean {
     if (this.#all) this.#startAll();

@@ -20,6 +20,15 @@ export type DrainedEvent = Extract<ReconcileEvent, { kind: 'drained' }>;
 /** When the time is up of this destination of this virtual service, which has drained since then, as things are now. */
 export type DrainDeadline = (service: ServiceId, destination: DestinationId, sinceMs: number) => number;
 
+/** A destination that drains. */
+export interface Draining {
+  readonly service: ServiceId;
+  readonly destination: DestinationId;
+  readonly sinceMs: number;
+  /** It is deleted then though it has connections. */
+  readonly untilMs: number;
+}
+
 export class DrainQueue {
   readonly #deadlineOf: DrainDeadline;
   /** Since when. The deadline follows from it, so that a time-out that changes counts for what drains already. */
@@ -43,6 +52,18 @@ export class DrainQueue {
   /** When the counts are to be read next; undefined = nothing drains. */
   get nextMs(): number | undefined {
     return this.#nextMs;
+  }
+
+  /** Undefined = it does not drain. */
+  get(service: ServiceId, destination: DestinationId): Draining | undefined {
+    const sinceMs = this.#since.get(service)?.get(destination);
+    if (sinceMs === undefined) return undefined;
+    return { service, destination, sinceMs, untilMs: this.#deadlineOf(service, destination, sinceMs) };
+  }
+
+  /** All that drain, by virtual service. */
+  *all(): IterableIterator<readonly [ServiceId, DestinationId]> {
+    for (const [service, since] of this.#since) for (const destination of since.keys()) yield [service, destination];
   }
 
   /**

@@ -4,7 +4,7 @@ import { type DirtyObjects, noDirtyObjects, touchedServices } from '../plan/dirt
 import type { Planner } from '../plan/planner.ts';
 import type { DestinationId, KernelState, ServiceId } from '../plan/state.ts';
 import type { AppliedState } from './applied.ts';
-import { DrainQueue } from './drain.ts';
+import { type Draining, DrainQueue } from './drain.ts';
 import { EndpointDrains } from './endpoint-drains.ts';
 import { type KeepOptions, LeftOvers } from './left-overs.ts';
 import type { OwnershipPolicy } from './ownership-policy.ts';
@@ -45,6 +45,21 @@ export class Drains {
   /** Destinations that drain. */
   get size(): number {
     return this.#queue.size;
+  }
+
+  /** See {@link DrainQueue.get}. */
+  get(service: ServiceId, destination: DestinationId): Draining | undefined {
+    return this.#queue.get(service, destination);
+  }
+
+  /** See {@link DrainQueue.all}. */
+  all(): IterableIterator<readonly [ServiceId, DestinationId]> {
+    return this.#queue.all();
+  }
+
+  /** Since when a virtual service is kept for its connections, and until when at the latest; undefined = it is not. */
+  kept(service: ServiceId): Pick<Draining, 'sinceMs' | 'untilMs'> | undefined {
+    return this.#leftOvers.get(service);
   }
 
   /** When {@link check} is to be called next; undefined = nothing drains. */

@@ -58,6 +58,11 @@ export class ForeignServices {
     return this.#services.keys();
   }
 
+  /** Wanted virtual services that are somebody else's, and differ. */
+  get contestedServices(): ReadonlySet<ServiceId> {
+    return this.#contested;
+  }
+
   /** All services of firewall marks that a read shows. */
   putFwmarks(fwmarks: readonly string[]): void {
     const there = new Set(fwmarks);

@@ -44,6 +44,12 @@ export class LeftOvers {
     this.#options = options;
   }
 
+  /** Since when it is kept, and until when at the latest; undefined = it is not. */
+  get(service: ServiceId): { readonly sinceMs: number; readonly untilMs: number } | undefined {
+    const sinceMs = this.#since.get(service);
+    return sinceMs === undefined ? undefined : { sinceMs, untilMs: sinceMs + this.#timeoutOf(service) };
+  }
+
   /** When the time of one is up at the latest; undefined = there is none. */
   get nextMs(): number | undefined {
     let nextMs: number | undefined;

@@ -7,6 +7,7 @@ import type { PortExplanation } from '../plan/explain-port.ts';
 import type { ConntrackTuning } from '../plan/sysctls.ts';
 import type { RecordMessage } from '../records.ts';
 import type { IpAddress, IpFamily, IpvsTimeouts } from '../types.ts';
+import type { ExplainAnswer, StatusAnswer } from './answers.ts';
 
 export type { ConntrackTuning } from '../plan/sysctls.ts';
 
@@ -71,7 +72,14 @@ export type ReconcileRequest =
    */
   | { readonly kind: 'drain'; readonly nowMs: number; readonly endpoints: readonly EndpointDrain[] }
   /** What would be written; writes nothing. `kernel`: against what is there now; `empty`: against nothing, needs no privileges. */
-  | { readonly kind: 'plan'; readonly against: 'kernel' | 'empty' };
+  | { readonly kind: 'plan'; readonly against: 'kernel' | 'empty' }
+  /**
+   * How everything stands; reads and writes nothing. `limit`: how much of what is not applied is listed. `date` is what it is at `nowMs`: times in
+   * the answer are dates.
+   */
+  | { readonly kind: 'status'; readonly nowMs: number; readonly date: Date; readonly limit: number }
+  /** Why something is as it is, by the name a person gives it (`parseExplainKey`); reads and writes nothing. */
+  | { readonly kind: 'explain'; readonly nowMs: number; readonly date: Date; readonly key: string };
 
 /** One request to take an endpoint out of all virtual services; several may be for the same endpoint. */
 export interface EndpointDrain {
@@ -123,6 +131,10 @@ export interface ReconcileReply {
   readonly revision: number;
   /** Answer to `plan`. */
   readonly plan?: PlanResult;
+  /** Answer to `status`. */
+  readonly status?: StatusAnswer;
+  /** Answer to `explain`. */
+  readonly explanation?: ExplainAnswer;
   /** Those whose state is another than when it was last told. */
   readonly drains?: readonly EndpointDrainState[];
 }

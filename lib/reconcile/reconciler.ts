@@ -19,6 +19,7 @@ import type { DriftContext } from './drift.ts';
 import type { ReconcileEffects } from './effects.ts';
 import { ForeignServices } from './foreign.ts';
 import { nodeAddressesRecord } from './node-addresses.ts';
+import { Observation } from './observation.ts';
 import { type Observed, type StaticRead, vipLink } from './observed.ts';
 import { OwnershipPolicy } from './ownership-policy.ts';
 import { DataPlane, kernelObject } from './pass.ts';
@@ -69,6 +70,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   readonly #rules: RulesLane;
   readonly #dirty: DirtyQueue;
   readonly #auditor: Auditor;
+  readonly #observation: Observation;
   #session: KernelSession | undefined;
   #running: Running | undefined;
   readonly #statics: Statics;
@@ -121,6 +123,17 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         if (this.#mayWrite) this.#write(this.#started(), nowMs, tally);
       },
     });
+    this.#observation = new Observation({
+      planner: this.#planner,
+      applied: this.#applied,
+      foreign: this.#foreign,
+      retries: this.#retries,
+      drains: this.#drains,
+      rules: this.#rules,
+      dirty: this.#dirty,
+      broken: () => this.#statics.broken,
+      waitsFor: () => this.#waitsFor(),
+    });
   }
 
   async handle(request: ReconcileRequest): Promise<ReconcileReply> {
@@ -140,6 +153,9 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         return this.#reply(request.nowMs, this.#drainEndpoints(request.nowMs));
       case 'plan':
         return { events: [], revision: this.#revision, plan: await this.#plan(request.against) };
+      case 'status':
+      case 'explain':
+        return this.#observation.answer(request, { revision: this.#revision, complete: this.#complete });
     }
   }
 
@@ -165,6 +181,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     const writer = new Writer(session, this.#applied, this.#retries, {
       scheduler,
       bound: () => this.#addresses.collect(),
+      recorder: this.#observation.recorder,
     });
     const plane = new DataPlane({
       families,
@@ -196,6 +213,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   async #records(message: RecordMessage, nowMs: number): Promise<SyncReport | undefined> {
+    this.#observation.recorder.message(message, nowMs);
     this.#takeRecords(message);
     if (this.#running === undefined || this.#inSnapshot) return undefined;
     if (this.#complete) {
@@ -327,7 +345,11 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   }
 
   #drifting(nowMs: number, tally: Tally, isAsked: boolean = false): DriftContext {
-    return { nowMs, tally, tell: (event) => this.#events.push(event), isAsked };
+    const tell = (event: ReconcileEvent): void => {
+      this.#events.push(event);
+      this.#observation.told(event, nowMs);
+    };
+    return { nowMs, tally, tell, isAsked };
   }
 
   get #mayWrite(): boolean {
@@ -515,7 +537,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
 
   #report(kind: SyncReport['kind'], tally: Tally): SyncReport {
     if (kind !== 'incremental') tally.failures.push(...this.#statics.failures());
-    return tally.report({
+    const report = tally.report({
       kind,
       revision: this.#revision,
       services: this.#applied.services.size,
@@ -525,10 +547,12 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       contested: this.#foreign.contested + this.#auditor.contests.size,
       complete: this.#complete,
     });
+    return this.#observation.recorder.reported(tally.trace, report);
   }
 
   #reply(nowMs: number, report: SyncReport | undefined): ReconcileReply {
     const events = this.#events;
+    this.#observation.recorder.answered(events, report, nowMs);
     this.#events = [];
     const wakeInMs = this.#wakeInMs(nowMs);
     const drains = this.#complete ? this.#drains.takeChanges() : [];
@@ -544,6 +568,15 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
 
   get #unwritten(): number {
     return this.#begun && !this.#inSnapshot ? this.#dirty.size : 0;
+  }
+
+  /** See `StatusParts.waitsFor`. */
+  #waitsFor(): string | undefined {
+    if (this.#running === undefined) return 'the first read of the kernel';
+    if (this.#inSnapshot) return 'the rest of a snapshot of the records';
+    if (!this.#complete)
+      return this.#allSynced ? 'the first complete pass' : 'the first complete lists of every source';
+    return undefined;
   }
 
   /** When something is to be compared or tried again; not before a kernel that could not be read is to be read again. */

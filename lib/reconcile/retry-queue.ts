@@ -2,6 +2,7 @@
 import type { ErrorRecord } from '../errors.ts';
 import { type DirtyObjects, touchedServices } from '../plan/dirty.ts';
 import type { ObjectId } from '../plan/object-id.ts';
+import type { ServiceId } from '../plan/state.ts';
 import type { ObjectScope } from './object-scope.ts';
 import type { SyncFailure } from './protocol.ts';
 
@@ -10,10 +11,16 @@ const lastDelayMs = 60_000;
 /** A delay is shortened by up to this part, so that what failed together is not retried together for ever. */
 const jitter = 0.25;
 
-interface Retry {
+/** An object that waits for its next try. */
+export interface Retry {
   readonly scope: ObjectScope;
   readonly attempts: number;
   readonly dueMs: number;
+  /** Of the first of these attempts. */
+  readonly sinceMs: number;
+  /** Of the last one. */
+  readonly operation: string;
+  readonly error: ErrorRecord;
 }
 
 export class RetryQueue {
@@ -37,6 +44,20 @@ export class RetryQueue {
     return next;
   }
 
+  /** Undefined = it does not wait. */
+  get(object: ObjectId): Retry | undefined {
+    return this.#retries.get(object);
+  }
+
+  /** What waits of a virtual service: itself, its destinations. */
+  ofService(service: ServiceId): Iterable<ObjectId> {
+    return this.#byScope.get(`service ${service}`) ?? [];
+  }
+
+  entries(): IterableIterator<[ObjectId, Retry]> {
+    return this.#retries.entries();
+  }
+
   /** When this object is due; undefined = it does not wait. */
   dueMs(object: ObjectId): number | undefined {
     return this.#retries.get(object)?.dueMs;
@@ -44,10 +65,12 @@ export class RetryQueue {
 
   /** Notes one more failure of the object. */
   failed(object: ObjectId, scope: ObjectScope, operation: string, error: ErrorRecord, nowMs: number): SyncFailure {
-    const attempts = (this.#retries.get(object)?.attempts ?? 0) + 1;
+    const before = this.#retries.get(object);
+    const attempts = (before?.attempts ?? 0) + 1;
     const fullMs = Math.min(lastDelayMs, firstDelayMs * 2 ** Math.min(attempts - 1, 16));
     const retryInMs = Math.round(fullMs * (1 - jitter * this.#random()));
-    this.#retries.set(object, { scope, attempts, dueMs: nowMs + retryInMs });
+    const sinceMs = before?.sinceMs ?? nowMs;
+    this.#retries.set(object, { scope, attempts, dueMs: nowMs + retryInMs, sinceMs, operation, error });
     const group = this.#byScope.get(scopeKey(scope)) ?? new Set<ObjectId>();
     this.#byScope.set(scopeKey(scope), group.add(object));
     return { object, operation, error, attempts, retryInMs };

@@ -4,7 +4,7 @@
  */
 import { toErrorRecord } from '../errors.ts';
 import type { Iptables } from '../kernel/iptables.ts';
-import { serviceObject } from '../plan/object-id.ts';
+import { type ObjectId, serviceObject } from '../plan/object-id.ts';
 import {
   familyRules,
   type RuleLine,
@@ -17,7 +17,7 @@ import type { ServiceId } from '../plan/state.ts';
 import type { WantedRules } from '../plan/wanted-rules.ts';
 import type { IpFamily } from '../types.ts';
 import type { SyncFailure } from './protocol.ts';
-import { RetryQueue } from './retry-queue.ts';
+import { type Retry, RetryQueue } from './retry-queue.ts';
 
 /** What the rules are made of, as it stands. */
 export interface RulesSource {
@@ -79,6 +79,11 @@ export class RulesLane {
   /** Virtual services that need a rule which is not known to be in the kernel. */
   get missing(): ReadonlySet<ServiceId> {
     return this.#missing;
+  }
+
+  /** The rules of a family that could not be written, as `rules IPv4`. */
+  get failing(): Iterable<readonly [ObjectId, Retry]> {
+    return this.#retries.entries();
   }
 
   /** Takes in what Services ask for by now. Returns the virtual services that waited for a rule and need none any more. */

@@ -1,9 +1,12 @@
 /** Counts of one pass, on the way to its report. */
 import type { BatchResult } from '../kernel/session.ts';
 import type { Verb } from '../operations.ts';
+import { PassTrace } from './pass-trace.ts';
 import type { DriftCounts, SyncFailure, SyncReport, UdpCleaning } from './protocol.ts';
 
 export class Tally {
+  /** Where the flight recorder stands with this pass. */
+  readonly trace: PassTrace = new PassTrace();
   readonly failures: SyncFailure[] = [];
   rulesWritten = 0;
   sysctlsWritten = 0;

@@ -6,6 +6,7 @@ import type { Operation } from '../operations.ts';
 import type { Change } from '../plan/change.ts';
 import type { ObjectId } from '../plan/object-id.ts';
 import type { AppliedState } from './applied.ts';
+import type { FlightRecorder } from './flight-recorder.ts';
 import { type ObjectScope, scopeOf } from './object-scope.ts';
 import type { RetryQueue } from './retry-queue.ts';
 import type { Tally } from './tally.ts';
@@ -22,6 +23,8 @@ export interface WriterOptions {
   readonly scheduler: string;
   /** Called after each batch in which VIPs were bound or unbound: the kernel has told everybody who listens. */
   bound(): void;
+  /** Is told of each batch and its answers. */
+  readonly recorder: FlightRecorder;
 }
 
 export interface WriteOptions {
@@ -67,6 +70,7 @@ export class Writer {
 
   /** Stops after the stage in which something went wrong that later stages rely on. */
   write(changes: readonly Change[], options: WriteOptions): WriteOutcome {
+    this.#options.recorder.round(options.tally.trace);
     const progress: Progress = { suspects: [], refused: new Set(), unknownSchedulers: new Set(), shaken: false };
     let written = 0;
     for (const end of stageEnds(changes)) {
@@ -104,6 +108,9 @@ export class Writer {
     const result = this.#session.run(batch);
     tally.tried(result);
     const { failures } = result;
+    const all = from === 0 && end === changes.length ? changes : changes.slice(from, end);
+    const sent = bad === undefined ? all : all.filter((_, at) => !bad.includes(from + at));
+    this.#options.recorder.batch(tally.trace, sent, failures, options.nowMs);
     let index = -1;
     let failed = 0;
     for (let at = from; at < end; at += 1) {

@@ -46,6 +46,7 @@ export function fakeProxier(options: ProxierOptions, kernel: FakeKernel, parts: 
     clock,
     makeSources,
     claimNode: async () => ({ lock: undefined, others: [] }),
+    adminSocketPath: async () => undefined,
     openHost: (init, _thread, hostOptions) => openInlineHost(module, init, hostOptions),
   });
 }

@@ -117,6 +117,7 @@ export class Machine {
         },
         makeSources,
         claimNode: async () => ({ lock: undefined, others: [] }),
+        adminSocketPath: async () => undefined,
         openHost: async (init, _thread, hostOptions) => {
           const host = await openInlineHost(module, init, hostOptions);
           process.host = host;

@@ -71,8 +71,19 @@ describe('the command ipvs-proxier', () => {
     const second = await run('run', '--once', ...flags());
     assert.equal(second.code, 1);
     assert.match(second.stderr, /error: another ipvs-proxier \(pid \d+\).*\(ERR_OTHER_PROXIER\)/);
+    const status = await run('status');
+    assert.equal(status.code, 0, status.stderr);
+    assert.match(status.stdout, /^ipvs-proxier, pid \d+, node n1, since .*: healthy$/m, 'it is asked, not the kernel');
+    const explained = await run('explain', 'tcp', '10.96.0.10:80');
+    assert.equal(explained.code, 0, explained.stderr);
+    assert.match(
+      explained.stdout,
+      /operation pass \d+\.\d+ ipvsadm -A -t 10\.96\.0\.10:80 -s rr: done$/m,
+      'as it was mended',
+    );
     terminal.signal('SIGTERM');
     assert.equal(await running, 0);
+    assert.match((await run('explain', 'tcp 10.96.0.10:80')).stderr, /no proxier runs in this network namespace/);
     assert.deepEqual(tableDifference(whole, await dumpTables()), []);
   });
 

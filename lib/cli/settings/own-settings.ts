@@ -189,6 +189,20 @@ export const ownSettings: readonly Setting[] = [
   ),
   setting(
     {
+      flag: 'admin-socket',
+      argument: '<path>',
+      option: 'adminSocket',
+      standard: '/run/ipvs-proxier/<network namespace>.sock',
+      help: 'unix socket on which ipvs-proxier status and explain ask this proxier; none: there is none; run only',
+      group: 'own',
+    },
+    text,
+    (draft, value) => {
+      draft.settings.adminSocket = value === 'none' ? false : value;
+    },
+  ),
+  setting(
+    {
       flag: 'record',
       argument: '<file>',
       option: 'record',

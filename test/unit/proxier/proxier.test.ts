@@ -282,6 +282,7 @@ test('a start that cannot work rejects with its reason and leaves nothing open',
     node.claim = {
       others: [],
       lock: {
+        announce() {},
         release: async () => {
           released += 1;
         },

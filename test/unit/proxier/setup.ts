@@ -43,6 +43,7 @@ export class FakeNode {
         if (this.claim instanceof Error) throw this.claim;
         return this.claim;
       },
+      adminSocketPath: async () => undefined,
       openHost: async (init, _thread, options) => {
         const host = await openInlineHost(
           { createHandler: (given: ReconcileInit) => this.#handler(given) },

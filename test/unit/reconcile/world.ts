@@ -2,6 +2,7 @@
 import { parseAddress } from '../../../lib/address.ts';
 import type { KernelSession } from '../../../lib/kernel/session.ts';
 import { sumReports } from '../../../lib/proxier/reports.ts';
+import type { ExplainAnswer, StatusAnswer } from '../../../lib/reconcile/answers.ts';
 import type {
   ReconcileEvent,
   ReconcileInit,
@@ -156,7 +157,7 @@ export class World {
     );
     const reply = await this.#host.call(request);
     this.events.push(...reply.events);
-    if (request.kind !== 'plan') {
+    if (request.kind !== 'plan' && request.kind !== 'status' && request.kind !== 'explain') {
       this.wakeAtMs = reply.wakeInMs === undefined ? undefined : this.nowMs + reply.wakeInMs;
     }
     return reply;
@@ -178,6 +179,18 @@ export class World {
 
   resync(): Promise<SyncReport> {
     return this.#report({ kind: 'resync', nowMs: this.nowMs });
+  }
+
+  async status(limit = 1000): Promise<StatusAnswer> {
+    const { status } = await this.send({ kind: 'status', nowMs: this.nowMs, date: new Date(this.nowMs), limit });
+    if (status === undefined) throw new Error('status was answered without a status');
+    return status;
+  }
+
+  async explain(key: string): Promise<ExplainAnswer> {
+    const { explanation } = await this.send({ kind: 'explain', nowMs: this.nowMs, date: new Date(this.nowMs), key });
+    if (explanation === undefined) throw new Error('explain was answered without an explanation');
+    return explanation;
   }
 
   /** Lets time pass, calling `tick` whenever the reconciler asked for it. Returns the reports of those ticks. */
