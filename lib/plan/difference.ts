@@ -5,7 +5,15 @@ import type { Destination, IpAddress, IpFamily, SetEntry, SetRef } from '../type
 import { type Change, PlannedChange } from './change.ts';
 import type { DirtyObjects } from './dirty.ts';
 import { entryObject, type ObjectId } from './object-id.ts';
-import { additionPhase, endsExemption, type Phase, phaseCount, phaseRank, removalPhase } from './phases.ts';
+import {
+  additionPhase,
+  becomesNodePort,
+  endsExemption,
+  type Phase,
+  phaseCount,
+  phaseRank,
+  removalPhase,
+} from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
 import { boundSetOf, type SetId, serviceOfTuple, setIdOf, setName, tupleEntry, tupleSetIds } from './sets.ts';
 import {
@@ -16,7 +24,15 @@ import {
   type SetName,
   serviceFamily,
 } from './state.ts';
-import { bindingObject, bindOperation, isBound, unbindOperation, type VipKind, vipKinds } from './vip-binding.ts';
+import {
+  bindingObject,
+  bindOperation,
+  isBound,
+  unbindOperation,
+  unboundBy,
+  type VipKind,
+  vipKinds,
+} from './vip-binding.ts';
 import { Withheld } from './withheld.ts';
 
 export type { Change } from './change.ts';
@@ -97,6 +113,8 @@ class Round {
   /** By the rank of their phase. */
   readonly #changes: (Change[] | undefined)[] = new Array(phaseCount);
   readonly #holds: boolean;
+  /** Addresses of the node that are VIPs no more, and where a node port takes the place of an exempt external IP. */
+  readonly #leftToNode = new Set<string>();
   /** The last virtual service that this was asked of: they come one after the other. */
   #lastServing: { readonly service: ServiceId; readonly keeps: boolean } | undefined;
 
@@ -110,6 +128,7 @@ class Round {
   }
 
   changes(): Change[] {
+    if (this.#leftToNode.size > 0) this.#leaveToNode();
     const all: Change[] = [];
     for (const changes of this.#changes) for (const change of changes ?? []) all.push(change);
     return all;
@@ -279,13 +298,36 @@ class Round {
     return address !== undefined && this.#isHeldBinding(address);
   }
 
+  /** These addresses are unbound and no longer protected before anything else happens. */
+  #leaveToNode(): void {
+    const isDue = ({ operation }: Change): boolean => {
+      if (operation.verb === 'remove-entry') return this.#leftToNode.has(operation.entry);
+      const address = unboundBy(operation);
+      return address !== undefined && this.#leftToNode.has(address);
+    };
+    this.#advance('unbind address', 'unbind node address', isDue);
+    this.#advance('remove bound entry', 'remove bound entry of node address', isDue);
+  }
+
+  #advance(from: Phase, to: Phase, isDue: (change: Change) => boolean): void {
+    const changes = this.#changes[phaseRank(from)] ?? [];
+    this.#changes[phaseRank(to)] = changes.filter(isDue);
+    this.#changes[phaseRank(from)] = changes.filter((change) => !isDue(change));
+  }
+
   #removalPhase(set: SetName, entry: SetEntry): Phase {
     const phase = removalPhase(set, entry, this.#desired, (address) => this.#staysBound(address));
     const isTuple = phase === 'remove tuple of bound address';
-    if (!isTuple && phase !== 'remove firewall entry' && phase !== 'remove source range') return phase;
+    const isExemption = phase === 'remove exemption';
+    if (!isTuple && !isExemption && phase !== 'remove firewall entry' && phase !== 'remove source range') return phase;
     // One of another set is in its place: it goes as on an address that is bound.
     if (isTuple && this.#desired.services.has(serviceOfTuple(entry) ?? '')) return phase;
     const address = parseAddress(entry.slice(0, entry.indexOf(',')));
+    if (isExemption) {
+      const isVip = address === undefined || this.#staysBound(address);
+      if (!isVip && becomesNodePort(set, entry, this.#desired)) this.#leftToNode.add(address);
+      return phase;
+    }
     return address !== undefined && this.#comesToBeBound(address) ? 'clear entry' : phase;
   }
 

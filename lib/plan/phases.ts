@@ -19,6 +19,10 @@ import {
 import type { KernelState, SetName } from './state.ts';
 
 export const phaseOrder = [
+  // An address of the node that is no VIP any more, on which an exempt external IP goes on as a node port: packets come in all the same, and while
+  // the address is protected the tuple that is its exemption cannot go without their being refused.
+  'unbind node address',
+  'remove bound entry of node address',
   // A service that becomes policy Cluster: its exemption ends before remote destinations come. (Between KUBE-EXTERNAL-IP-LOCAL and
   // KUBE-EXTERNAL-IP it is the second entry that asks for SNAT: to have both is to have SNAT, so that one is added like any tuple.)
   'remove exemption',
@@ -110,12 +114,16 @@ export function removalPhase(
     default: {
       const twin = localTwins.get(known.id);
       if (twin !== undefined && desired.sets.get(setName(twin, known.family))?.has(entry)) return 'remove exemption';
-      // As a node port it needs no tuple, and SNAT.
-      const isNodePort = isWanted(entry, desired) && !hasTuple(desired.sets, known.family, entry);
-      if (known.id === 'EXTERNAL-IP-LOCAL' && isNodePort) return 'remove exemption';
+      if (becomesNodePort(set, entry, desired)) return 'remove exemption';
       return isTupleSet(known.id) && isBoundTuple(entry, staysBound) ? 'remove tuple of bound address' : 'remove tuple';
     }
   }
+}
+
+/** The exempt external IP needs no tuple as a node port, and SNAT. */
+export function becomesNodePort(set: SetName, entry: SetEntry, desired: KernelState): boolean {
+  const known = setIdOf(set);
+  return known?.id === 'EXTERNAL-IP-LOCAL' && isWanted(entry, desired) && !hasTuple(desired.sets, known.family, entry);
 }
 
 /** Something that exempts traffic to the virtual service from SNAT is there, and is to go. */

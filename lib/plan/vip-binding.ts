@@ -57,3 +57,9 @@ export function unbindOperation(kind: VipKind, link: string, address: IpAddress)
     ? { verb: 'remove-address', link, address, prefixLength: fullPrefix(familyOf(address)) }
     : { verb: 'remove-local-route', route: vipRoute(address) };
 }
+
+/** The VIP that a write of {@link unbindOperation} unbinds; undefined: it is another write. */
+export function unboundBy(operation: Operation): IpAddress | undefined {
+  if (operation.verb === 'remove-address') return operation.address;
+  return operation.verb === 'remove-local-route' ? operation.route.address : undefined;
+}

@@ -196,17 +196,23 @@ export class DirtyQueue {
     if (!ports.isOver) {
       const scope = ports.next(this.#limits.operations);
       // What is compared for all it can come to needs no other turn.
-      if (!additionsOnly) subtract(objects, scope);
+      if (!additionsOnly) this.#settle(objects, scope);
       return { scope, additionsOnly };
     }
     backlog.removals ??= new RemovalSlices(this.#planner, this.#applied, touchedServices(objects));
     if (!backlog.removals.isOver) {
       const scope = backlog.removals.next(Math.ceil(this.#limits.operations / 4));
-      subtract(objects, scope);
+      this.#settle(objects, scope);
       return { scope, additionsOnly: false };
     }
     this.#backlog = undefined;
     return { scope: objects, additionsOnly: false };
+  }
+
+  /** With the last of the objects the backlog is over: what comes next is compared as if it had never been. */
+  #settle(objects: DirtyObjects, compared: DirtyObjects): void {
+    subtract(objects, compared);
+    if (isClean(objects)) this.#backlog = undefined;
   }
 
   /** The ports that want one of these. */

@@ -3,9 +3,10 @@ import type { Operation, Verb } from '../operations.ts';
 import type { Change } from '../plan/change.ts';
 import { guardSetIds, localTwins, nodePortIds, type SetId, setIdOf, tupleSetIds } from '../plan/sets.ts';
 import type { SetName } from '../plan/state.ts';
+import { unboundBy } from '../plan/vip-binding.ts';
 
 /**
- * As end positions: after exemptions from SNAT have ended (back ends come that need it), after the virtual services (one may turn out to be
+ * As end positions: after addresses have been unbound that are left to the node (what protects them goes next), after exemptions from SNAT have ended (back ends come that need it), after the virtual services (one may turn out to be
  * somebody else's, whom our source ranges must not restrict), after their source ranges, after node ports, and after tuples that take the place of
  * exempt ones (back ends come that need the SNAT), before anything is exempt from SNAT (what needed it has drained by then), between the tuples
  * that come and those that go (they may be of the same virtual service), before addresses are bound (they must be protected by then), before
@@ -16,7 +17,8 @@ import type { SetName } from '../plan/state.ts';
 export function stageEnds(changes: readonly Change[]): number[] {
   const at = landmarks(changes);
   const ends = [
-    at.firstOtherThanEntryRemoval,
+    at.firstOtherThanUnbinding,
+    at.firstOtherThanRemoval,
     at.firstGuard,
     at.firstOpening,
     at.lastNodePort + 1,
@@ -35,7 +37,9 @@ export function stageEnds(changes: readonly Change[]): number[] {
 
 /** Positions of what the stages lie between; -1 = there is none. */
 interface Landmarks {
-  firstOtherThanEntryRemoval: number;
+  firstOtherThanUnbinding: number;
+  /** Of entries, or of addresses. */
+  firstOtherThanRemoval: number;
   firstGuard: number;
   /** What lets somebody through: a destination that takes connections, or an entry that restricts nobody. */
   firstOpening: number;
@@ -49,6 +53,7 @@ interface Landmarks {
   endsExempt: boolean;
   firstBinding: number;
   firstBindingIsAddress: boolean;
+  /** After that. */
   firstRouteRemoval: number;
   firstAddressRemoval: number;
   /** The last write that removes no virtual service, and the last one of those that comes before one that does. */
@@ -61,7 +66,8 @@ interface Landmarks {
 
 function landmarks(changes: readonly Change[]): Landmarks {
   const at: Landmarks = {
-    firstOtherThanEntryRemoval: -1,
+    firstOtherThanUnbinding: -1,
+    firstOtherThanRemoval: -1,
     firstGuard: -1,
     firstOpening: -1,
     lastDrain: -1,
@@ -84,7 +90,10 @@ function landmarks(changes: readonly Change[]): Landmarks {
 }
 
 function note(at: Landmarks, operation: Operation, index: number): void {
-  if (operation.verb !== 'remove-entry' && at.firstOtherThanEntryRemoval < 0) at.firstOtherThanEntryRemoval = index;
+  if (unboundBy(operation) === undefined) {
+    if (at.firstOtherThanUnbinding < 0) at.firstOtherThanUnbinding = index;
+    if (operation.verb !== 'remove-entry' && at.firstOtherThanRemoval < 0) at.firstOtherThanRemoval = index;
+  }
   if (operation.verb !== 'remove-service') at.lastOther = index;
   switch (operation.verb) {
     case 'create-destination':
@@ -107,11 +116,11 @@ function note(at: Landmarks, operation: Operation, index: number): void {
       at.firstBindingIsAddress = operation.verb === 'add-address';
       return;
     case 'remove-address':
-      if (at.firstAddressRemoval < 0) at.firstAddressRemoval = index;
+      if (at.firstBinding >= 0 && at.firstAddressRemoval < 0) at.firstAddressRemoval = index;
       at.lastEnding = index;
       return;
     case 'remove-local-route':
-      if (at.firstRouteRemoval < 0) at.firstRouteRemoval = index;
+      if (at.firstBinding >= 0 && at.firstRouteRemoval < 0) at.firstRouteRemoval = index;
       at.lastEnding = index;
       return;
     case 'remove-service':
