@@ -120,6 +120,15 @@ export class DesiredState implements WantedState, LivePortListener {
     return changed;
   }
 
+  /** Those that the owners of the entry have won. */
+  *candidatesOf(set: SetName, entry: SetEntry): IterableIterator<WantedService> {
+    for (const owner of this.sets.get(set)?.ownersOf(entry) ?? []) {
+      for (const wanted of this.#portOf(owner)?.virtualServices ?? []) {
+        if (this.#services.get(wanted.id) === wanted) yield wanted;
+      }
+    }
+  }
+
   /** Who wants this virtual service, the winner first. */
   claimantsOf(service: ServiceId): readonly ServicePortId[] {
     const claims = this.#claimsOf(service);

@@ -32,6 +32,8 @@ export interface KernelState {
   readonly addresses: ReadonlySet<IpAddress>;
   /** VIPs bound by a local route of ours (vip-binding.ts). */
   readonly routes: ReadonlySet<IpAddress>;
+  /** Virtual services among which those of an entry are; a state that keeps no account of it has none to give, and is searched. */
+  candidatesOf?(set: SetName, entry: SetEntry): Iterable<ServiceNode>;
 }
 
 export { hostPort } from '../address.ts';

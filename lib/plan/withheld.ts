@@ -4,6 +4,7 @@
  * somebody else's virtual service for ours.
  */
 import type { IpAddress, IpFamily, SetEntry } from '../types.ts';
+import { servicesOfEntry } from './entry-services.ts';
 import { entryObject, type ObjectId } from './object-id.ts';
 import { isTupleSet } from './phases.ts';
 import {
@@ -12,7 +13,6 @@ import {
   hasTuple,
   localTwins,
   nodePortIds,
-  nodePortSets,
   type SetId,
   serviceOfTuple,
   setIdOf,
@@ -38,7 +38,8 @@ export class Withheld {
   readonly #blocked = new Set<ServiceId>();
   /** Those of them that lack what restricts who may reach them: they get nothing, not even where they are. */
   readonly #unguarded = new Set<ServiceId>();
-
+  /** Nobody wants them any more, and they could not be removed. */
+  readonly #leftOver = new Set<ServiceId>();
   /** They keep clients' addresses for as long as an entry cannot be removed: no back end may come that needs SNAT. */
   readonly #exempt = new Set<ServiceId>();
 
@@ -71,12 +72,10 @@ export class Withheld {
     if (this.#blocked.size === 0 && this.#untouchable.size === 0) return false;
     const known = setIdOf(set);
     if (known === undefined || known.id === 'LOOP-BACK' || known.id === 'HEALTH-CHECK-NODE-PORT') return false;
-    if (known.id === 'IPVS-IPS')
-      return !this.#isServed((id) => id.includes(entry.includes(':') ? ` [${entry}]:` : ` ${entry}:`));
     const service = serviceOfTuple(entry);
     if (service !== undefined) return this.service(service);
-    const start = `${known.id.endsWith('-UDP') ? 'udp' : 'tcp'} ${known.family === 'IPv6' ? '[' : ''}`;
-    return !this.#isServed((id) => id.startsWith(start) && id.endsWith(`:${entry}`));
+    const services = servicesOfEntry(this.#desired, set, entry);
+    return services.length > 0 && services.every((id) => this.#untouchable.has(id) || this.#blocked.has(id));
   }
 
   /** Nothing on the address can be served, or nothing protects it: KUBE-IPVS-IPS does not have it and cannot get it now. */
@@ -98,14 +97,14 @@ export class Withheld {
     const service = serviceOfTuple(entry);
     if (service !== undefined) {
       const isGuard = guardSetIds.includes(id);
-      if ((isTupleSet(id) || isGuard || id === 'NODE-PORT-SCTP-HASH') && this.#isLeftOver(service)) return true;
+      if ((isTupleSet(id) || isGuard || id === 'NODE-PORT-SCTP-HASH') && this.#leftOver.has(service)) return true;
       if (isTupleSet(id)) return this.#hasHeldTuple(family, entry);
       return isGuard && id !== 'LOAD-BALANCER-FW' && this.#hasHeldFirewall(family, entry);
     }
     if (id !== 'NODE-PORT-TCP' && id !== 'NODE-PORT-UDP') return false;
     const start = `${id === 'NODE-PORT-UDP' ? 'udp' : 'tcp'} ${family === 'IPv6' ? '[' : ''}`;
-    return some(this.#applied.services.keys(), (name) => {
-      return name.startsWith(start) && name.endsWith(`:${entry}`) && this.#isLeftOver(name);
+    return some(this.#leftOver, (name) => {
+      return name.startsWith(start) && name.endsWith(`:${entry}`) && this.#exists(name);
     });
   }
 
@@ -159,26 +158,13 @@ export class Withheld {
   /** The wanted virtual services that an entry of this set, a tuple or a node port, speaks of. */
   #servicesOf(set: SetName, id: SetId, entry: SetEntry): ServiceId[] {
     const named = serviceOfTuple(entry);
-    const family = setIdOf(set)?.family;
-    if (named !== undefined) {
-      const isOne = !nodePortIds.has(id) || !this.#hasWantedTuple(family, entry);
-      return isOne && this.#desired.services.has(named) ? [named] : [];
-    }
-    const found: ServiceId[] = [];
-    for (const [service, { service: wanted }] of this.#desired.services) {
-      const { protocol, address, port } = wanted.key;
-      if (entry !== String(port) || nodePortSets(protocol).all !== id || serviceFamily(wanted.key) !== family) continue;
-      if (!this.#hasWantedTuple(family, tupleEntry(address, protocol, port))) found.push(service);
-    }
-    return found;
+    if (named === undefined) return servicesOfEntry(this.#desired, set, entry);
+    const isOne = !nodePortIds.has(id) || !this.#hasWantedTuple(setIdOf(set)?.family, entry);
+    return isOne && this.#desired.services.has(named) ? [named] : [];
   }
 
   #hasWantedTuple(family: IpFamily | undefined, tuple: SetEntry): boolean {
     return family !== undefined && hasTuple(this.#desired.sets, family, tuple);
-  }
-
-  #isLeftOver(service: ServiceId): boolean {
-    return this.#hold.has(`service ${service}`) && !this.#desired.services.has(service);
   }
 
   #exists(service: ServiceId): boolean {
@@ -191,6 +177,7 @@ export class Withheld {
     if (kind === 'service') {
       const service = `${first} ${name}`;
       if (!this.#exists(service)) this.#blocked.add(service);
+      if (!this.#desired.services.has(service)) this.#leftOver.add(service);
     } else if (kind === 'entry') {
       const known = setIdOf(first)?.id;
       const service = serviceOfTuple(name);
@@ -207,13 +194,6 @@ export class Withheld {
         this.#exempt.add(service);
       } else if (known === 'LOAD-BALANCER-FW') this.#shut(service);
     }
-  }
-
-  /** False when virtual services that match are held back and no other does: what they share would serve nobody. */
-  #isServed(matches: (id: ServiceId) => boolean): boolean {
-    if (!some(this.#untouchable, matches) && !some(this.#blocked, matches)) return true;
-    const isFree = (id: ServiceId): boolean => matches(id) && !this.#untouchable.has(id) && !this.#blocked.has(id);
-    return some(this.#desired.services.keys(), isFree);
   }
 }
 

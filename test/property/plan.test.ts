@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { servicesOfEntry } from '../../lib/plan/entry-services.ts';
 import { Planner, type PlanOptions } from '../../lib/plan/planner.ts';
 import type { ObjectRecord } from '../../lib/records.ts';
 import { histories } from '../harness/arbitrary-records.ts';
+import { MemoryState } from '../harness/memory-state.ts';
 import { message, planDefaults } from '../harness/records.ts';
 import { runs } from '../harness/runs.ts';
 import { type StateText, stateText } from '../harness/state-text.ts';
@@ -102,4 +104,24 @@ test('equal hashes are equal wants', () => {
     }),
     { numRuns: runs(200) },
   );
+});
+
+test('who stands behind an entry is known without a search, and is who a search finds', () => {
+  let found = 0;
+  fc.assert(
+    fc.property(histories, optionSets, (history, options) => {
+      const { desired } = planAtOnce(last(history), options);
+      const searched = MemoryState.of(desired);
+      for (const [set, entries] of desired.sets) {
+        if (!/IPVS-IPS|NODE-PORT-(LOCAL-)?(TCP|UDP)$/.test(set)) continue;
+        for (const entry of entries) {
+          const services = servicesOfEntry(desired, set, entry).sort();
+          assert.deepEqual(services, servicesOfEntry(searched, set, entry).sort(), `${set} ${entry}`);
+          found += services.length;
+        }
+      }
+    }),
+    { numRuns: runs(200) },
+  );
+  assert.ok(found > 0);
 });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DifferenceOptions, difference } from '../../../lib/plan/difference.ts';
 import type { KernelState } from '../../../lib/plan/state.ts';
+import { stageEnds } from '../../../lib/reconcile/write-stages.ts';
 import { EndpointBit, type ObjectRecord, type ServiceBody } from '../../../lib/records.ts';
 import { differenceDefaults, emptyState } from '../../harness/difference-options.ts';
 import { MemoryState } from '../../harness/memory-state.ts';
@@ -278,6 +279,27 @@ test('an external IP whose policy changes is in both sets for a while, which is 
     [toLocal[0]],
     'else it is refused',
   );
+});
+
+test('an exempt external IP that an interface comes to have goes on as a node port: unbound and unprotected first, for then it needs no tuple', () => {
+  const external = { externalIPs: [ip('192.168.1.10')], ports: [servicePort('p80', 30080)], externalPolicyLocal: true };
+  const before = stateOf(service(external), slice([e1]));
+  const after = stateOf(nodePort(), slice([e1, e2]), nodeAddresses('192.168.1.10'));
+  const all = verbs(after, before).filter((verb) => verb.includes('192.168.1.10'));
+  const [unbind, unprotect] = ['remove-address 192.168.1.10', 'remove-entry KUBE-IPVS-IPS 192.168.1.10'];
+  const exemption = 'remove-entry KUBE-EXTERNAL-IP-LOCAL 192.168.1.10,tcp:30080';
+  const remote = 'create-destination tcp 192.168.1.10:30080 10.244.2.7:8080';
+  assert.deepEqual(all, [unbind, unprotect, exemption, remote]);
+  const changes = difference(after, before, 'all', differenceDefaults);
+  const objects = changes.map(({ operation, object }) => `${operation.verb} ${object.slice(object.indexOf(' ') + 1)}`);
+  const ends = stageEnds(changes);
+  for (const [first, next] of [
+    [unbind, unprotect],
+    [exemption, remote],
+  ] as const) {
+    const between = ends.filter((end) => end > objects.indexOf(first) && end <= objects.indexOf(next));
+    assert.ok(between.length > 0, `${next} waits for the answer to ${first}`);
+  }
 });
 
 test('a weight of 0 that is wanted is no drain: it is written as asked, and stays', () => {
