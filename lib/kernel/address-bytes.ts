@@ -15,9 +15,9 @@ const DOT = 0x2e;
 
 /** Writes 16 bytes at `at` and returns the family; on 0 the bytes there are undefined. */
 export function writeAddress(bytes: Uint8Array, at: number, text: string): FamilyByte {
-  if (text.includes(':')) return writeIPv6(bytes, at, text) ? 6 : 0;
-  bytes.fill(0, at, at + ADDRESS_BYTES);
-  return writeIPv4(bytes, at, text) ? 4 : 0;
+  if (!writeIPv4(bytes, at, text)) return text.includes(':') && writeIPv6(bytes, at, text) ? 6 : 0;
+  for (let i = at + 4; i < at + ADDRESS_BYTES; i++) bytes[i] = 0;
+  return 4;
 }
 
 function writeIPv4(bytes: Uint8Array, at: number, text: string): boolean {

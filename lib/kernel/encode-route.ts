@@ -94,6 +94,7 @@ export function ownerOf(filter: LocalRouteFilter): number {
 }
 
 function hasHostBits(bytes: Uint8Array, prefixLength: number): boolean {
+  if (prefixLength === 8 * bytes.length) return false;
   return bytes.some((byte, index) => {
     const kept = Math.min(8, Math.max(0, prefixLength - 8 * index));
     return (byte & (0xff >> kept)) !== 0;

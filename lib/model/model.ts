@@ -6,6 +6,7 @@ import { familyOf } from '../address.ts';
 import type { NodeBody, ObjectKey, ObjectRecord, ServiceBody, SliceBody } from '../records.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
 import { AddressIndex } from './address-index.ts';
+import { Compactor } from './compact.ts';
 import { type EndpointRef, Exclusions } from './exclusions.ts';
 import { type EndpointVerdict, explainEndpoints } from './explain-endpoints.ts';
 import { PortDeriver } from './port-deriver.ts';
@@ -48,6 +49,7 @@ export class Model {
     node: this.#nodes,
     nodeAddresses: this.#nodeAddresses,
   };
+  readonly #compactor = new Compactor();
   readonly #serviceSlices = new ServiceSlices();
   /** Services with a node port: what a change of the node's addresses touches. */
   readonly #withNodePort = new Set<ObjectKey>();
@@ -58,7 +60,8 @@ export class Model {
   /** Slices changed that may have had the last word on an excluded endpoint. */
   #recheckExclusions = false;
   #self: NodeBody | undefined;
-  #dirty = new Map<string, DirtyPort>();
+  /** By Service: so a name is made once for each service port, however many records touch it. */
+  #dirty = new Map<ObjectKey, DirtyPort[]>();
   readonly #deriver: PortDeriver;
   readonly #rivals = new Rivals();
   #warnings: ModelWarning[] = [];
@@ -87,10 +90,14 @@ export class Model {
   apply(record: ObjectRecord): void {
     switch (record.kind) {
       case 'service':
-        this.#serviceChanged(this.#services.put(record.key, record.source, record.body));
+        this.#serviceChanged(
+          this.#services.put(record.key, record.source, record.body && this.#compactor.service(record.body)),
+        );
         break;
       case 'slice':
-        this.#sliceChanged(this.#slices.put(record.key, record.source, record.body));
+        this.#sliceChanged(
+          this.#slices.put(record.key, record.source, record.body && this.#compactor.slice(record.body)),
+        );
         break;
       case 'node':
         this.#nodeChanged(this.#nodes.put(record.key, record.source, record.body));
@@ -118,7 +125,8 @@ export class Model {
 
   /** Service ports that an event touched since the last call, those that are gone included. */
   takeDirty(): readonly DirtyPort[] {
-    const dirty = [...this.#dirty.values()];
+    const dirty: DirtyPort[] = [];
+    for (const ports of this.#dirty.values()) dirty.push(...ports);
     this.#dirty = new Map();
     return dirty;
   }
@@ -311,19 +319,27 @@ export class Model {
     applies: PortTest,
     change?: Change<SliceBody>,
   ): void {
+    let ports = this.#dirty.get(service);
     for (const family of families) {
       if (clusterIpOf(body, family) === undefined) continue;
       for (const { name: portName, protocol, nodePort } of body.ports) {
         if (!applies(portName, protocol, nodePort)) continue;
-        const id = servicePortId(family, service, portName, protocol);
-        let dirty = this.#dirty.get(id);
+        let dirty = ports?.find(
+          (one) => one.portName === portName && one.protocol === protocol && one.family === family,
+        );
         if (dirty === undefined) {
+          const id = servicePortId(family, service, portName, protocol);
           dirty = { id, family, service, portName, protocol, isWhole: false, slices: undefined };
-          this.#dirty.set(id, dirty);
+          if (ports === undefined) {
+            ports = [dirty];
+            this.#dirty.set(service, ports);
+          } else {
+            ports.push(dirty);
+          }
         }
         if (change === undefined) {
           dirty.isWhole = true;
-        } else if (this.#deriver.followsSlices(id)) {
+        } else if (this.#deriver.followsSlices(dirty.id)) {
           dirty.slices ??= new Map();
           if (!dirty.slices.has(change.key)) dirty.slices.set(change.key, change.before);
         }

@@ -21,6 +21,8 @@ export interface Change<Body> {
 export class RecordStore<Body> {
   /** One source for an object is the rule, so its slot is kept bare. */
   readonly #slots = new Map<ObjectKey, Slot<Body> | readonly Slot<Body>[]>();
+  /** Their names once, though each record brings its own. */
+  readonly #sources = new Map<string, string>();
   #epoch = 0;
 
   get(key: ObjectKey): Body | undefined {
@@ -45,12 +47,14 @@ export class RecordStore<Body> {
 
   /** Two sources or more say this key. */
   isShared(key: ObjectKey): boolean {
+    if (this.#sources.size < 2) return false;
     const slots = this.#slots.get(key);
     return slots !== undefined && isList(slots);
   }
 
   /** Takes in one record; undefined when what counts for the key is the same as before. */
-  put(key: ObjectKey, source: string, body: Body | null): Change<Body> | undefined {
+  put(key: ObjectKey, from: string, body: Body | null): Change<Body> | undefined {
+    const source = this.#nameOf(from);
     const slots = this.#slots.get(key);
     const before = first(slots)?.body;
     const said: Slot<Body> | undefined = body === null ? undefined : { source, body, epoch: this.#epoch };
@@ -77,6 +81,12 @@ export class RecordStore<Body> {
       if (change !== undefined) changes.push(change);
     }
     return changes;
+  }
+
+  #nameOf(source: string): string {
+    const known = this.#sources.get(source);
+    if (known === undefined) this.#sources.set(source, source);
+    return known ?? source;
   }
 
   #settle(

@@ -122,11 +122,9 @@ export class PortSlices {
 }
 
 export function isCriticalPort(port: WantedPort | undefined): boolean {
-  if (port === undefined) return false;
-  const key = port.id.slice(port.id.indexOf(' ') + 1, port.id.indexOf(':'));
-  return isCritical(key, {
-    *[Symbol.iterator]() {
-      for (const { kind, service } of port.virtualServices) if (kind === 'cluster-ip') yield service.key;
-    },
-  });
+  return port !== undefined && isCritical(port.service, clusterPortsOf(port));
+}
+
+function* clusterPortsOf({ virtualServices }: WantedPort): IterableIterator<AddressServiceKey> {
+  for (const { kind, service } of virtualServices) if (kind === 'cluster-ip') yield service.key;
 }

@@ -237,7 +237,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     for (const { seq } of message.records) this.#revision = Math.max(this.#revision, seq);
     // A snapshot drops what it does not say; what the worker has read itself is said again.
     const own = ends && this.#nodeAddresses !== undefined ? [this.#nodeRecord(this.#nodeAddresses)] : [];
-    this.#planner.apply({ ...message, records: [...message.records, ...own] });
+    this.#planner.apply(own.length === 0 ? message : { ...message, records: [...message.records, ...own] });
     if (this.#running !== undefined && !this.#inSnapshot) {
       askForSaid(this.#planner, this.#running.session, message.records);
     }
@@ -556,14 +556,13 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#events = [];
     const wakeInMs = this.#wakeInMs(nowMs);
     const drains = this.#complete ? this.#drains.takeChanges() : [];
-    return {
-      ...(report === undefined ? {} : { report }),
-      events,
-      ...(drains.length === 0 ? {} : { drains }),
-      ...(wakeInMs === undefined ? {} : { wakeInMs }),
-      ...(this.#unwritten === 0 ? {} : { unwritten: this.#unwritten }),
-      revision: this.#revision,
-    };
+    const unwritten = this.#unwritten;
+    const reply: { -readonly [K in keyof ReconcileReply]: ReconcileReply[K] } = { events, revision: this.#revision };
+    if (report !== undefined) reply.report = report;
+    if (drains.length > 0) reply.drains = drains;
+    if (wakeInMs !== undefined) reply.wakeInMs = wakeInMs;
+    if (unwritten > 0) reply.unwritten = unwritten;
+    return reply;
   }
 
   get #unwritten(): number {
@@ -590,20 +589,25 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
   #wakeInMs(nowMs: number): number | undefined {
     const running = this.#running;
     if (running === undefined || this.#inSnapshot || this.#completing) return undefined;
-    const times = [this.#rules.nextMs(nowMs), this.#addresses.nextMs];
-    if (this.#complete)
-      times.push(
-        this.#auditor.dueMs,
-        this.#auditor.contests.nextMs,
-        this.#passDueMs(nowMs),
-        this.#drains.nextMs,
-        this.#conntrack.nextMs(nowMs),
-      );
-    else
-      times.push(this.#auditor.nextRoundMs, ...(this.#allSynced ? [this.#retries.dueMs(kernelObject) ?? nowMs] : []));
-    const known = times.filter((time) => time !== undefined);
-    return known.length === 0 ? undefined : Math.max(0, Math.min(...known) - nowMs);
+    let next = earlier(this.#rules.nextMs(nowMs), this.#addresses.nextMs);
+    if (this.#complete) {
+      next = earlier(next, this.#auditor.dueMs);
+      next = earlier(next, this.#auditor.contests.nextMs);
+      next = earlier(next, this.#passDueMs(nowMs));
+      next = earlier(next, this.#drains.nextMs);
+      next = earlier(next, this.#conntrack.nextMs(nowMs));
+    } else {
+      next = earlier(next, this.#auditor.nextRoundMs);
+      if (this.#allSynced) next = earlier(next, this.#retries.dueMs(kernelObject) ?? nowMs);
+    }
+    return next === undefined ? undefined : Math.max(0, next - nowMs);
   }
+}
+
+/** Undefined = never. */
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Math.min(a, b);
 }
 
 function isDue(timeMs: number | undefined, nowMs: number): boolean {

@@ -55,22 +55,33 @@ export class Tally {
     this.#row = 0;
   }
 
-  report(rest: Pick<SyncReport, StandingKey>): SyncReport {
+  /** One is made for every change, so it is written out: to put it together of parts took longer than to plan the change. */
+  report(standing: Pick<SyncReport, StandingKey>): SyncReport {
     this.#endRow();
-    return {
-      ...rest,
+    const byVerb: Record<string, number> = {};
+    for (const [verb, count] of this.#byVerb) byVerb[verb] = count;
+    const report: { -readonly [K in keyof SyncReport]: SyncReport[K] } = {
+      kind: standing.kind,
+      revision: standing.revision,
       operations: this.#operations,
-      byVerb: Object.fromEntries(this.#byVerb),
+      byVerb,
       rulesWritten: this.rulesWritten,
       sysctlsWritten: this.sysctlsWritten,
       failures: this.failures,
-      ...(this.udpCleaning === undefined ? {} : { udpCleaning: this.udpCleaning }),
-      ...(this.#hasDrift ? { drift: { ...this.drift } } : {}),
       unknown: this.unknown,
       roundTrips: this.#roundTrips,
       planMicros: Math.round(this.planMicros),
       kernelMicros: Math.round(this.#kernelMicros),
+      services: standing.services,
+      destinations: standing.destinations,
+      draining: standing.draining,
+      foreign: standing.foreign,
+      contested: standing.contested,
+      complete: standing.complete,
     };
+    if (this.udpCleaning !== undefined) report.udpCleaning = this.udpCleaning;
+    if (this.#hasDrift) report.drift = { ...this.drift };
+    return report;
   }
 }
 
