@@ -556,18 +556,22 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#events = [];
     const wakeInMs = this.#wakeInMs(nowMs);
     const drains = this.#complete ? this.#drains.takeChanges() : [];
+    const unwritten = this.#unwritten(nowMs);
     return {
       ...(report === undefined ? {} : { report }),
       events,
       ...(drains.length === 0 ? {} : { drains }),
       ...(wakeInMs === undefined ? {} : { wakeInMs }),
-      ...(this.#unwritten === 0 ? {} : { unwritten: this.#unwritten }),
+      ...(unwritten === 0 ? {} : { unwritten }),
       revision: this.#revision,
     };
   }
 
-  get #unwritten(): number {
-    return this.#begun && !this.#inSnapshot ? this.#dirty.size : 0;
+  #unwritten(nowMs: number): number {
+    if (!this.#begun || this.#inSnapshot) return 0;
+    // What waits for the kernel as a whole has been tried, as has any other object that failed.
+    const kernelMs = this.#retries.dueMs(kernelObject);
+    return kernelMs !== undefined && kernelMs > nowMs ? 0 : this.#dirty.size;
   }
 
   /** See `StatusParts.waitsFor`. */

@@ -80,3 +80,25 @@ test('waitFor refuses what cannot be, and ends with the proxier', async () => {
   await stopped;
   await assert.rejects(handle.waitFor(0), { code: 'ERR_CLOSED' });
 });
+
+test('a kernel that cannot be read: settled, waitFor and resync do not wait for its next try; health does', async () => {
+  const node = new FakeNode();
+  const source = webSource();
+  await using handle = await node.proxier(source, { syncPeriodMs: 1000 }).run();
+  node.kernel.failNext(({ verb }) => verb === 'create-service', 'dropped');
+  node.kernel.failRead('services', 'EPERM', 1_000_000);
+  source.apply(service('late', '10.96.0.99'));
+  await handle.settled();
+  const { failures } = await handle.waitFor(handle.revision, { timeoutMs: 0 });
+  assert.deepEqual(
+    failures.map(({ object }) => object),
+    ['kernel'],
+  );
+  assert.notDeepEqual((await handle.resync()).failures, []);
+  await node.clock.advance(3000);
+  assert.match(handle.health().reasons.join(), /the kernel could not be read/);
+  node.kernel.heal();
+  await node.clock.advance(60_000);
+  assert.deepEqual([handle.health().reasons, (await handle.resync()).failures], [[], []]);
+  assert.match(node.kernel.dump(), /10\.96\.0\.99/);
+});
