@@ -86,10 +86,7 @@ export async function openAdminSocket(
   };
 }
 
-async function answer(
-  request: IncomingMessage,
-  inquiry: Questions,
-): Promise<Answer> {
+async function answer(request: IncomingMessage, inquiry: Questions): Promise<Answer> {
   try {
     return await route(request, inquiry);
   } catch (error) {
@@ -98,10 +95,7 @@ async function answer(
   }
 }
 
-async function route(
-  { method = '', url = '' }: IncomingMessage,
-  inquiry: Questions,
-): Promise<Answer> {
+async function route({ method = '', url = '' }: IncomingMessage, inquiry: Questions): Promise<Answer> {
   if (method !== 'GET' && method !== 'HEAD') {
     return {
       status: 405,

@@ -102,3 +102,36 @@ test('a kernel that cannot be read: settled, waitFor and resync do not wait for 
   assert.deepEqual([handle.health().reasons, (await handle.resync()).failures], [[], []]);
   assert.match(node.kernel.dump(), /10\.96\.0\.99/);
 });
+
+test('churn in every message, of cluster DNS too, does not keep a large change from being tried', async () => {
+  const node = new FakeNode();
+  const source = webSource();
+  const count = 2500;
+  const address = (block: number, index: number): string => `10.${block}.${index >> 8}.${index & 255}`;
+  const dns = (host: number): object => {
+    const made = slice('kubernetes', [address(250, host)]);
+    source.apply(made);
+    return made;
+  };
+  source.apply(service('kubernetes', '10.96.0.1'));
+  dns(0);
+  for (let index = 0; index < count; index += 1) {
+    source.apply(service(`s${index}`, address(97, index)));
+    source.apply(slice(`s${index}`, [address(128, index)]));
+  }
+  await using handle = await node.proxier(source).run();
+  let messages = 0;
+  node.before = async ({ kind }) => {
+    if (kind !== 'records') return;
+    messages += 1;
+    assert.ok(messages < 60, 'it starves');
+    dns(messages);
+    source.apply(slice('web', [address(251, messages)]));
+  };
+  for (let index = 0; index < count; index += 1) source.apply(slice(`s${index}`, [address(160, index)]));
+  const { revision } = handle;
+  const done = handle.waitFor(revision);
+  await node.clock.advance(0);
+  assert.ok((await done).revision >= revision);
+  node.before = async () => {};
+});
