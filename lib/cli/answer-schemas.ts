@@ -21,6 +21,8 @@ const object = v.looseObject({
   drain: v.exactOptional(v.looseObject({ since: text, until: text })),
 });
 
+const latency = v.looseObject({ count, p50Ms: count, p99Ms: count, maxMs: count });
+
 const status = v.looseObject({
   pid: count,
   nodeName: text,
@@ -35,6 +37,13 @@ const status = v.looseObject({
     waiting: v.array(v.looseObject({ what: text, sinceMs: count })),
     workerRestarts: count,
   }),
+  statistics: v.exactOptional(
+    v.looseObject({
+      waiting: count,
+      oldestWaiting: v.exactOptional(v.looseObject({ object: text, ageMs: count })),
+      latency: v.looseObject({ fromHandIn: latency, fromTrigger: latency }),
+    }),
+  ),
   reconciler: v.exactOptional(
     v.looseObject({
       revision: count,
@@ -120,6 +129,9 @@ export interface SaidObject {
   readonly drain?: { readonly since: string; readonly until: string };
 }
 
+/** `LatencySummary`, as far as it is printed. */
+export type SaidLatency = Readonly<Record<'count' | 'p50Ms' | 'p99Ms' | 'maxMs', number>>;
+
 /** `ProxierStatus`, its dates as text. */
 export interface SaidStatus {
   readonly pid: number;
@@ -134,6 +146,11 @@ export interface SaidStatus {
     readonly sources: readonly { readonly name: string; readonly synced: boolean }[];
     readonly waiting: readonly { readonly what: string; readonly sinceMs: number }[];
     readonly workerRestarts: number;
+  };
+  readonly statistics?: {
+    readonly waiting: number;
+    readonly oldestWaiting?: { readonly object: string; readonly ageMs: number };
+    readonly latency: { readonly fromHandIn: SaidLatency; readonly fromTrigger: SaidLatency };
   };
   readonly reconciler?: {
     readonly revision: number;

@@ -1,14 +1,16 @@
 /** What a running proxier answers, for people: a line for each thing that says all of it, so that `grep` finds answers. */
-import type { SaidExplanation, SaidObject, SaidStatus } from './answer-schemas.ts';
+import type { SaidExplanation, SaidLatency, SaidObject, SaidStatus } from './answer-schemas.ts';
 import { explanationLines } from './format-explanation.ts';
 import { oneLine } from './logger.ts';
 
-export function formatProxierStatus({ pid, nodeName, started, health, reconciler, error }: SaidStatus): string {
+export function formatProxierStatus(status: SaidStatus): string {
+  const { pid, nodeName, started, health, statistics, reconciler, error } = status;
   const lines = [
     `ipvs-proxier, pid ${pid}, node ${nodeName}, since ${started}: ${health.healthy ? 'healthy' : 'not healthy'}`,
     ...health.reasons.map((reason) => `not healthy: ${reason}`),
     ...health.sources.map(({ name, synced }) => `source ${name}: ${synced ? 'synced' : 'not synced'}`),
     `last pass: ${health.lastSync ?? 'none'}; oldest change that waits: ${health.oldestPendingMs} ms; workers replaced: ${health.workerRestarts}`,
+    ...(statistics === undefined ? [] : statisticsLines(statistics)),
     ...health.waiting.map(({ what, sinceMs }) => `waits for ${what}, for ${sinceMs} ms`),
     ...(error === undefined ? [] : [`nothing is known of the kernel: ${error.message} (${error.code})`]),
   ];
@@ -58,6 +60,24 @@ export function formatProxierExplanation(explanation: SaidExplanation): string {
     );
   }
   return joined(lines);
+}
+
+function statisticsLines({ waiting, oldestWaiting, latency }: NonNullable<SaidStatus['statistics']>): string[] {
+  const first = oldestWaiting === undefined ? '' : `, first ${oldestWaiting.object}, for ${oldestWaiting.ageMs} ms`;
+  return [
+    `changes: ${waiting} to be written${first}`,
+    `time to the kernel's answer: ${latencyText(latency.fromHandIn)}`,
+    ...(latency.fromTrigger.count === 0 ? [] : [`from the trigger time: ${latencyText(latency.fromTrigger)}`]),
+  ];
+}
+
+function latencyText({ count, p50Ms, p99Ms, maxMs }: SaidLatency): string {
+  if (count === 0) return 'no change since the first pass';
+  return `${count} changes, p50 ${inMs(p50Ms)}, p99 ${inMs(p99Ms)}, max ${inMs(maxMs)}`;
+}
+
+function inMs(ms: number): string {
+  return `${Number(ms.toPrecision(3))} ms`;
 }
 
 function objectLine({ object, state, why, wanted, applied, wantedBy, failure, drain }: SaidObject): string {

@@ -17,6 +17,8 @@ export interface AdminLimits {
 }
 
 const standardLimits: AdminLimits = { connections: 16, headMs: 5_000, lifetimeMs: 60_000 };
+/** Known on this thread: told however busy the worker is. */
+const knownHere: ReadonlySet<string> = new Set(['/health', '/statistics']);
 /** Request line and headers together. */
 const MAX_HEAD_BYTES = 8192;
 
@@ -26,6 +28,8 @@ export interface AdminSocket {
   close(): Promise<void>;
 }
 
+type Questions = Pick<Inquiry, 'health' | 'statistics' | 'status' | 'explain'>;
+
 interface Answer {
   readonly status: number;
   readonly body: unknown;
@@ -34,7 +38,7 @@ interface Answer {
 /** @throws ProxierError ERR_ADMIN_SOCKET when it cannot be made. */
 export async function openAdminSocket(
   path: string,
-  inquiry: Pick<Inquiry, 'health' | 'status' | 'explain'>,
+  inquiry: Questions,
   limits: AdminLimits = standardLimits,
 ): Promise<AdminSocket> {
   /** One question at a time: however many ask, the worker has one of them to answer beside its work. */
@@ -52,8 +56,7 @@ export async function openAdminSocket(
       const respond = async (): Promise<void> => {
         if (!request.socket.destroyed) send(request, response, await answer(request, inquiry));
       };
-      // Health is known on this thread: it is told however busy the worker is.
-      if (request.url === '/health') void respond();
+      if (knownHere.has(request.url ?? '')) void respond();
       else turn = turn.then(respond);
     },
   );
@@ -83,10 +86,7 @@ export async function openAdminSocket(
   };
 }
 
-async function answer(
-  request: IncomingMessage,
-  inquiry: Pick<Inquiry, 'health' | 'status' | 'explain'>,
-): Promise<Answer> {
+async function answer(request: IncomingMessage, inquiry: Questions): Promise<Answer> {
   try {
     return await route(request, inquiry);
   } catch (error) {
@@ -95,10 +95,7 @@ async function answer(
   }
 }
 
-async function route(
-  { method = '', url = '' }: IncomingMessage,
-  inquiry: Pick<Inquiry, 'health' | 'status' | 'explain'>,
-): Promise<Answer> {
+async function route({ method = '', url = '' }: IncomingMessage, inquiry: Questions): Promise<Answer> {
   if (method !== 'GET' && method !== 'HEAD') {
     return {
       status: 405,
@@ -111,6 +108,8 @@ async function route(
       const health = inquiry.health();
       return { status: health.healthy ? 200 : 503, body: health };
     }
+    case '/statistics':
+      return { status: 200, body: inquiry.statistics() };
     case '/status': {
       const limit = searchParams.get('limit');
       return { status: 200, body: await inquiry.status(limit === null ? {} : { limit: Number(limit) }) };
@@ -120,7 +119,7 @@ async function route(
       return { status: explanation.kind === 'unknown' ? 404 : 200, body: explanation };
     }
     default: {
-      const message = 'there are GET /health, /status?limit=… and /explain?key=…';
+      const message = 'there are GET /health, /statistics, /status?limit=… and /explain?key=…';
       return { status: 404, body: { error: { code: 'ERR_INVALID_ARGUMENT', message } } };
     }
   }

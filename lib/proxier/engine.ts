@@ -77,6 +77,7 @@ export class Engine {
       nodeName: options.init.nodeName,
       host: () => (this.#phase === 'stopped' ? undefined : this.#host),
       health: () => this.health(),
+      statistics: () => (this.#pump === undefined ? undefined : this.statistics()),
     });
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
@@ -154,6 +155,7 @@ export class Engine {
       if (path === undefined || path === false) return;
       this.#admin = await openAdminSocket(path, this.inquiry);
       this.#lock?.announce(path);
+      this.#log.info({ path }, 'the admin socket is open');
     } catch (error) {
       const { message } = toErrorRecord(error);
       this.#warn({ object: 'admin socket', message, error: toErrorRecord(error, 'ERR_ADMIN_SOCKET') });

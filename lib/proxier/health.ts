@@ -31,8 +31,9 @@ export interface ProxierHealth {
   /** The first complete pass is in the kernel. */
   readonly ready: boolean;
   /**
-   * Ready; no change has waited longer than twice `syncPeriodMs` for the kernel; and passes have not failed for as long as that. A lost API
-   * server or one object that the kernel refuses leaves a proxier healthy, as the rest goes on: see `waiting`.
+   * Ready; no change has waited longer than twice `syncPeriodMs` for the kernel; passes have not failed for as long as that, and the kernel
+   * as a whole has not: that it cannot be read, or is changed by others all the time. A lost API server or
+   * one object that the kernel refuses leaves a proxier healthy, as the rest goes on: see `waiting`.
    */
   readonly healthy: boolean;
   /** Why it is not healthy; empty when it is. */
@@ -81,6 +82,9 @@ export interface FailingObject {
   readonly dueMs: number;
 }
 
+/** Among the objects that fail, see `SyncFailure.object`. */
+const KERNEL = 'kernel';
+
 export function assessHealth(input: HealthInput): ProxierHealth {
   const limitMs = 2 * input.syncPeriodMs;
   const age = (sinceMs: number): number => Math.max(0, input.nowMs - sinceMs);
@@ -99,6 +103,11 @@ export function assessHealth(input: HealthInput): ProxierHealth {
   }
   if (failing !== undefined && age(failing.sinceMs) > limitMs) {
     reasons.push(`passes have failed for ${age(failing.sinceMs)} ms: ${failing.error.message} (${failing.error.code})`);
+  }
+  const kernel = input.failing.get(KERNEL);
+  if (kernel !== undefined && age(kernel.sinceMs) > limitMs) {
+    const { message, code } = kernel.failure.error;
+    reasons.push(`the kernel could not be read or brought to rest for ${age(kernel.sinceMs)} ms: ${message} (${code})`);
   }
   return {
     ready: input.ready,

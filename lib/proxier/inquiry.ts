@@ -5,6 +5,7 @@ import type { ReconcileReply, ReconcileRequest } from '../reconcile/protocol.ts'
 import type { Clock } from './clock.ts';
 import type { ProxierHealth } from './health.ts';
 import type { ReconcileHost } from './pump.ts';
+import type { ProxierStatistics } from './statistics.ts';
 
 export interface StatusOptions {
   /** Kernel objects that are not applied and are listed, at most. Default 100, 0 to 10,000. */
@@ -17,6 +18,8 @@ export interface ProxierStatus {
   readonly nodeName: string;
   readonly started: Date;
   readonly health: ProxierHealth;
+  /** How fast changes get to the kernel. Absent before the first request to the reconciler. */
+  readonly statistics?: ProxierStatistics;
   /** What the reconciler says. Absent while it is not there: before it is opened, and between two workers. */
   readonly reconciler?: StatusAnswer;
   /** Why it is absent. */
@@ -32,6 +35,8 @@ export interface InquiryParts {
   /** Undefined before it is opened, and after the end. */
   host(): ReconcileHost | undefined;
   health(): ProxierHealth;
+  /** Undefined before there is anything to count. */
+  statistics(): ProxierStatistics | undefined;
 }
 
 /** A Service, with the longest names and the words around them. */
@@ -54,20 +59,31 @@ export class Inquiry {
     return this.#parts.health();
   }
 
+  /** @throws ProxierError ERR_CLOSED before the start. */
+  statistics(): ProxierStatistics {
+    const statistics = this.#parts.statistics();
+    if (statistics === undefined) throw notAtWork();
+    return statistics;
+  }
+
   /** Answers at any time: what is wrong is in it. */
   async status({ limit = DEFAULT_LIMIT }: StatusOptions = {}): Promise<ProxierStatus> {
     if (!Number.isInteger(limit) || limit < 0 || limit > MAX_LIMIT) {
       throw new InvalidArgumentError('limit', `${String(limit)} is not a whole number from 0 to ${MAX_LIMIT}`);
     }
     const { clock, nodeName } = this.#parts;
-    const base = { pid: process.pid, nodeName, started: this.#started };
+    const told = { pid: process.pid, nodeName, started: this.#started };
+    const base = (): Omit<ProxierStatus, 'reconciler' | 'error'> => {
+      const statistics = this.#parts.statistics();
+      return { ...told, health: this.health(), ...(statistics === undefined ? {} : { statistics }) };
+    };
     try {
       const { status } = await this.#ask({ kind: 'status', nowMs: clock.nowMs(), date: clock.date(), limit });
       if (status === undefined) throw new ProxierError('ERR_WORKER', 'status was answered without a status');
-      return { ...base, health: this.health(), reconciler: status };
+      return { ...base(), reconciler: status };
     } catch (error) {
       const { code, message } = toErrorRecord(error);
-      return { ...base, health: this.health(), error: { code, message } };
+      return { ...base(), error: { code, message } };
     }
   }
 
@@ -89,7 +105,7 @@ export class Inquiry {
 
   async #ask(request: ReconcileRequest): Promise<ReconcileReply> {
     const host = this.#parts.host();
-    if (host === undefined) throw new ProxierError('ERR_CLOSED', 'the proxier has not begun to work, or is stopped');
+    if (host === undefined) throw notAtWork();
     let cancel = (): void => {};
     const late = new Promise<never>((_resolve, reject) => {
       const error = new ProxierError('ERR_TIMEOUT', `the worker did not answer within ${ANSWER_MS} ms: it is at work`);
@@ -101,4 +117,8 @@ export class Inquiry {
       cancel();
     }
   }
+}
+
+function notAtWork(): ProxierError {
+  return new ProxierError('ERR_CLOSED', 'the proxier has not begun to work, or is stopped');
 }

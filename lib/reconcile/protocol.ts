@@ -125,7 +125,10 @@ export interface ReconcileReply {
   readonly events: readonly ReconcileEvent[];
   /** Call `tick` after this long at the latest; absent = nothing is waiting. */
   readonly wakeInMs?: number;
-  /** Objects whose turn to be written has not come yet: the tick asked for (`wakeInMs` 0) goes on with them. Absent = none. */
+  /**
+   * Objects whose turn to be written has not come yet: the tick asked for (`wakeInMs` 0) goes on with them. Absent = none. What failed has
+   * had its turn: an object, or the kernel as a whole, which is among the failures then.
+   */
   readonly unwritten?: number;
   /** Highest `seq` of a record taken in. */
   readonly revision: number;
@@ -196,7 +199,10 @@ export interface SyncReport {
 }
 
 export interface SyncFailure {
-  /** The kernel object: `tcp 10.96.0.10:80`, `KUBE-CLUSTER-IP 10.96.0.10,tcp:80`, `address 10.96.0.10`, `set KUBE-LOOP-BACK`, `rules IPv4`, `sysctl …`. */
+  /**
+   * The kernel object: `tcp 10.96.0.10:80`, `KUBE-CLUSTER-IP 10.96.0.10,tcp:80`, `address 10.96.0.10`, `set KUBE-LOOP-BACK`, `rules IPv4`,
+   * `sysctl …`; or `kernel`, as a whole.
+   */
   readonly object: string;
   readonly operation: string;
   readonly error: ErrorRecord;

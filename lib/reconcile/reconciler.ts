@@ -556,7 +556,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     this.#events = [];
     const wakeInMs = this.#wakeInMs(nowMs);
     const drains = this.#complete ? this.#drains.takeChanges() : [];
-    const unwritten = this.#unwritten;
+    const unwritten = this.#unwritten(nowMs);
     const reply: { -readonly [K in keyof ReconcileReply]: ReconcileReply[K] } = { events, revision: this.#revision };
     if (report !== undefined) reply.report = report;
     if (drains.length > 0) reply.drains = drains;
@@ -565,8 +565,11 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
     return reply;
   }
 
-  get #unwritten(): number {
-    return this.#begun && !this.#inSnapshot ? this.#dirty.size : 0;
+  #unwritten(nowMs: number): number {
+    if (!this.#begun || this.#inSnapshot) return 0;
+    // What waits for the kernel as a whole has been tried, as has any other object that failed.
+    const kernelMs = this.#retries.dueMs(kernelObject);
+    return kernelMs !== undefined && kernelMs > nowMs ? 0 : this.#dirty.size;
   }
 
   /** See `StatusParts.waitsFor`. */

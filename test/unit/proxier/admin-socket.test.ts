@@ -15,7 +15,7 @@ import type { Inquiry } from '../../../lib/proxier/inquiry.ts';
 import { askInstanceLock, takeInstanceLock } from '../../../lib/proxier/instance-lock.ts';
 import { FakeNode } from './setup.ts';
 
-type Answers = Pick<Inquiry, 'health' | 'status' | 'explain'>;
+type Answers = Pick<Inquiry, 'health' | 'statistics' | 'status' | 'explain'>;
 
 async function directory(context: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'admin-'));
@@ -40,7 +40,10 @@ function answers(more: Partial<Answers> = {}): Answers {
   const nothing = async (): Promise<never> => {
     throw new ProxierError('ERR_WORKER', 'the worker was lost');
   };
-  return { health: () => health, status: nothing, explain: nothing, ...more };
+  const statistics = (): never => {
+    throw new ProxierError('ERR_CLOSED', 'the proxier has not begun to work, or is stopped');
+  };
+  return { health: () => health, statistics, status: nothing, explain: nothing, ...more };
 }
 
 function emptySource(): ObjectSource {
@@ -156,6 +159,7 @@ describe('what it answers', () => {
       status: 503,
       body: { error: { code: 'ERR_WORKER', message: 'the worker was lost' } },
     });
+    assert.equal((await ask(path, '/statistics')).status, 503);
     assert.equal((await ask(path, '/nowhere')).status, 404);
     assert.deepEqual(
       [(await ask(path, '/health', 'HEAD')).body, (await ask(path, '/nowhere', 'HEAD')).status],
@@ -171,6 +175,11 @@ describe('what it answers', () => {
     const { status, body } = await ask(path, '/status');
     assert.equal(status, 200);
     assert.ok(typeof body === 'object' && body !== null && 'reconciler' in body && 'health' in body);
+    assert.deepEqual(await ask(path, '/statistics'), {
+      status: 200,
+      body: JSON.parse(JSON.stringify(handle.statistics())),
+    });
+    assert.ok('statistics' in body);
     assert.deepEqual(
       [
         (await ask(path, '/status?limit=x')).status,

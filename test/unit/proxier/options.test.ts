@@ -91,6 +91,7 @@ const wrong: readonly (readonly [string, unknown, string, RegExp])[] = [
   ['hook', { ...origin, weightFor: 3 }, 'weightFor', /3 is not a function: \(endpoint, context\) => weight/],
   ['thread', { ...origin, thread: 'main' }, 'thread', /"main" is not worker or inline/],
   ['node name', { ...origin, nodeName: ' ' }, 'nodeName', /"" is not the name of a Node/],
+  ['adminSocket', { ...origin, adminSocket: true }, 'adminSocket', /true is not a path, or false/],
   ['kubeConfig', { kubeConfig: { server: 'https://secret' } }, 'kubeConfig', /an object is not a KubeConfig/],
   ['inCluster', { inCluster: false }, 'inCluster', /false is not true; leave it out/],
   ['source', { source: { name: 'x' } }, 'source[0]', /is not a Source: a name, kinds/],

@@ -80,3 +80,58 @@ test('waitFor refuses what cannot be, and ends with the proxier', async () => {
   await stopped;
   await assert.rejects(handle.waitFor(0), { code: 'ERR_CLOSED' });
 });
+
+test('a kernel that cannot be read: settled, waitFor and resync do not wait for its next try; health does', async () => {
+  const node = new FakeNode();
+  const source = webSource();
+  await using handle = await node.proxier(source, { syncPeriodMs: 1000 }).run();
+  node.kernel.failNext(({ verb }) => verb === 'create-service', 'dropped');
+  node.kernel.failRead('services', 'EPERM', 1_000_000);
+  source.apply(service('late', '10.96.0.99'));
+  await handle.settled();
+  const { failures } = await handle.waitFor(handle.revision, { timeoutMs: 0 });
+  assert.deepEqual(
+    failures.map(({ object }) => object),
+    ['kernel'],
+  );
+  assert.notDeepEqual((await handle.resync()).failures, []);
+  await node.clock.advance(3000);
+  assert.match(handle.health().reasons.join(), /the kernel could not be read/);
+  node.kernel.heal();
+  await node.clock.advance(60_000);
+  assert.deepEqual([handle.health().reasons, (await handle.resync()).failures], [[], []]);
+  assert.match(node.kernel.dump(), /10\.96\.0\.99/);
+});
+
+test('churn in every message, of cluster DNS too, does not keep a large change from being tried', async () => {
+  const node = new FakeNode();
+  const source = webSource();
+  const count = 2500;
+  const address = (block: number, index: number): string => `10.${block}.${index >> 8}.${index & 255}`;
+  const dns = (host: number): object => {
+    const made = slice('kubernetes', [address(250, host)]);
+    source.apply(made);
+    return made;
+  };
+  source.apply(service('kubernetes', '10.96.0.1'));
+  dns(0);
+  for (let index = 0; index < count; index += 1) {
+    source.apply(service(`s${index}`, address(97, index)));
+    source.apply(slice(`s${index}`, [address(128, index)]));
+  }
+  await using handle = await node.proxier(source).run();
+  let messages = 0;
+  node.before = async ({ kind }) => {
+    if (kind !== 'records') return;
+    messages += 1;
+    assert.ok(messages < 60, 'it starves');
+    dns(messages);
+    source.apply(slice('web', [address(251, messages)]));
+  };
+  for (let index = 0; index < count; index += 1) source.apply(slice(`s${index}`, [address(160, index)]));
+  const { revision } = handle;
+  const done = handle.waitFor(revision);
+  await node.clock.advance(0);
+  assert.ok((await done).revision >= revision);
+  node.before = async () => {};
+});
