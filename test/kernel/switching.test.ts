@@ -21,7 +21,13 @@ import { MemoryTerminal } from '../unit/cli/memory-terminal.ts';
 const scenario = '11-dual-stack';
 const manifests = join(fixtureFolder, `${scenario}.json`);
 /** kube-proxy knew no other address of the node. */
-const options = { nodeName: 'node-a', manifests, nodePortAddresses: ['192.168.50.0/24', 'fd00:50::/64'] };
+const options = {
+  nodeName: 'node-a',
+  manifests,
+  nodePortAddresses: ['192.168.50.0/24', 'fd00:50::/64'],
+  /** A worker takes the test kernel seconds to start. */
+  thread: 'inline',
+} as const;
 const flags = ['--manifests', manifests, '--node-name', 'node-a'];
 
 async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {

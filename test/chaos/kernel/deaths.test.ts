@@ -130,7 +130,7 @@ describe('deaths on the real kernel', () => {
       const { status, said } = await runMortal(0, options, ['setpriv', '--bounding-set=-net_admin']);
       assert.equal(status, 1, said);
       assert.match(said, /ERR_PERMISSION/);
-      await using handle = await new Proxier(options).run();
+      await using handle = await new Proxier({ ...options, thread: 'inline' }).run();
       assert.deepEqual(handle.report.failures, []);
       const dump = fixtureDump(scenario);
       const found = (await runTool('ipvsadm', ['-Sn']))
