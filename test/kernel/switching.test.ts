@@ -117,7 +117,7 @@ describe('switching', () => {
     using both = new ManifestDirectory();
     for (const name of [`${scenario}.json`, '08-lb-sourceranges.json'])
       both.write(name, readFileSync(join(fixtureFolder, name), 'utf8'));
-    // The pass is 56 operations, to which come those for its rules.
+    // The pass is some 65 operations.
     const operations = 1 + Math.floor(Math.random() * 50);
     context.diagnostic(`killed after ${operations} operations`);
     const { signal, said } = await runMortal(operations, { ...options, manifests: both.path });
