@@ -3,11 +3,10 @@
  * manifests of examples/, and real requests. Every claim it prints was checked; exit status 0 only if all were true.
  */
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { Proxier, type ProxierHandle } from '../../lib/index.ts';
 import { ManifestDirectory } from '../../test/harness/manifest-directory.ts';
-import { runTool } from '../../test/harness/run-tool.ts';
 import { clearTables, clusterCidrs, Topology } from '../../test/harness/topology.ts';
+import { askCommand } from './ask-command.ts';
 import { showChanges } from './changes.ts';
 import { showExternal } from './external.ts';
 import { showRestart } from './restart.ts';
@@ -88,10 +87,9 @@ async function showApply(demo: Demo): Promise<ProxierHandle> {
   story.say(
     `Started in ${Math.round(performance.now() - begin)} ms: ${operations} kernel operations in ${roundTrips} round trips (${(kernelMicros / 1000).toFixed(1)} ms), for ${services} virtual services with ${destinations} destinations.`,
     '',
-    '$ ipvs-proxier status',
+    '$ ipvs-proxier status --kernel',
   );
-  const command = resolve(import.meta.dirname, '../../lib/cli/main.js');
-  const table = await runTool(process.execPath, [command, 'status']);
+  const table = await askCommand('status', '--kernel');
   const lines = table.trimEnd().split('\n');
   const shown = lines.filter((line) => !/^KUBE-\S+ .* 0$/.test(line));
   story.say(...shown.map((line) => `  ${line}`), `  (not shown: ${lines.length - shown.length} empty sets)`);

@@ -30,8 +30,13 @@ export function fixtureObjects(name: string): readonly { readonly kind: Resource
   return list.items;
 }
 
+/** The lines under a title, as the tool printed them. */
+export function fixtureSection(name: string, title: string): string {
+  return `${(fixtureSections(name).get(title) ?? []).join('\n')}\n`;
+}
+
 export function fixtureDump(name: string): KubeProxyDump {
-  const sections = sectionsOf(readFileSync(join(fixtureFolder, `${name}.txt`), 'utf8'));
+  const sections = fixtureSections(name);
   const lines = (start: string): readonly string[] =>
     [...sections].filter(([title]) => title.startsWith(start)).flatMap(([, content]) => content);
   const ipset = lines('ipset save');
@@ -66,10 +71,10 @@ export function createdSet(line: string): string {
   return [name, type, ...(/ family (inet6?) /.exec(line)?.slice(1) ?? [])].join(' ');
 }
 
-function sectionsOf(text: string): ReadonlyMap<string, readonly string[]> {
+function fixtureSections(name: string): ReadonlyMap<string, readonly string[]> {
   const sections = new Map<string, string[]>();
   let current: string[] = [];
-  for (const line of text.split('\n')) {
+  for (const line of readFileSync(join(fixtureFolder, `${name}.txt`), 'utf8').split('\n')) {
     if (line.startsWith('##### ')) {
       current = [];
       sections.set(line.slice(6), current);

@@ -1,18 +1,33 @@
-/** From kube-proxy to ipvs-proxier and back on a real kernel, and T80: what `cleanup` leaves. */
+/**
+ * From kube-proxy to ipvs-proxier and back on a real kernel, with connections that are open all the time, also while a process of ours is
+ * killed in the midst of a pass; and T80: what `cleanup` leaves.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { runCommandLine } from '../../lib/cli/program.ts';
 import { Proxier } from '../../lib/index.ts';
+import { runMortal } from '../chaos/kernel/run-mortal.ts';
 import { fixtureDump, fixtureFolder } from '../harness/kube-proxy-dump.ts';
+import { ManifestDirectory } from '../harness/manifest-directory.ts';
+import { restoreDump } from '../harness/restore-dump.ts';
 import { runTool } from '../harness/run-tool.ts';
 import { dumpTables, tableDifference } from '../harness/tables.ts';
-import { clearTables } from '../harness/topology.ts';
+import { clearTables, namespaceOf, podGateways, Topology } from '../harness/topology.ts';
+import { Watcher } from '../harness/watcher.ts';
 import { MemoryTerminal } from '../unit/cli/memory-terminal.ts';
 
 const scenario = '11-dual-stack';
 const manifests = join(fixtureFolder, `${scenario}.json`);
+/** kube-proxy knew no other address of the node. */
+const options = {
+  nodeName: 'node-a',
+  manifests,
+  nodePortAddresses: ['192.168.50.0/24', 'fd00:50::/64'],
+  /** A worker takes the test kernel seconds to start. */
+  thread: 'inline',
+} as const;
 const flags = ['--manifests', manifests, '--node-name', 'node-a'];
 
 async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -25,36 +40,32 @@ async function lines(program: string, ...args: string[]): Promise<string[]> {
   return (await runTool(program, args)).split('\n').filter((line) => line !== '');
 }
 
-/** The part of a dump of kube-proxy 1.36.2 that begins with this title. */
-function section(title: string): string {
-  const text = readFileSync(join(fixtureFolder, `${scenario}.txt`), 'utf8');
-  const [part = ''] = (text.split(`##### ${title}`)[1] ?? '').split('\n##### ');
-  return part.slice(part.indexOf('\n') + 1);
-}
-
-/** The node as kube-proxy left it, written by the tools that printed it. */
-async function asKubeProxyLeftIt(): Promise<void> {
-  await runTool('ipset', ['restore'], {
-    input: section('ipset save').replaceAll(/ bucketsize \d+| initval 0x\w+/g, ''),
-  });
-  await runTool('ipvsadm', ['-R'], { input: section('ipvsadm -Sn') });
-  await runTool('ip', ['link', 'add', 'kube-ipvs0', 'type', 'dummy']);
-  for (const address of fixtureDump(scenario).addresses) {
-    await runTool('ip', ['addr', 'add', address, 'dev', 'kube-ipvs0']);
-  }
-  for (const table of ['nat', 'filter']) {
-    await runTool('iptables-legacy-restore', ['--noflush'], { input: section(`iptables-save -t ${table}`) });
-  }
-  await runTool('ip6tables-legacy-restore', ['--noflush'], { input: section('ip6tables-save') });
-}
-
 describe('switching', () => {
   /** The tables before any proxier: somebody else's virtual services, and the kubelet's chains. */
   let others = '';
 
+  let topology: Topology;
+  /** One connection each: of the node itself, and of a machine outside. */
+  const streams: Watcher[] = [];
+
+  /** Every one of them is answered from now on, as it was until now. */
+  async function streamsGoOn(): Promise<void> {
+    const lengths = streams.map(({ outcomes }) => outcomes.length);
+    for (const [index, stream] of streams.entries()) {
+      assert.ok(await stream.until(({ length }) => length > (lengths[index] ?? 0) + 1));
+      assert.deepEqual(stream.failures, []);
+      const names = new Set(stream.outcomes.map((outcome) => (outcome.kind === 'answered' ? outcome.name : '')));
+      assert.equal(names.size, 1, [...names].join());
+    }
+  }
+
   before(async () => {
     await clearTables();
-    await runTool('ip', ['link', 'set', 'lo', 'up']);
+    topology = await Topology.create();
+    for (const pod of ['p1', 'p2'] as const) await topology.serve(pod, 'tcp:8080');
+    // The third endpoint of the manifests.
+    await runTool('ip', ['-n', namespaceOf('p1') ?? '', 'addr', 'add', '10.244.0.5/32', 'dev', 'eth0']);
+    await runTool('ip', ['route', 'add', '10.244.0.5/32', 'dev', 'pod-p1', 'src', podGateways.n1.ipv4]);
     await runTool('ip', ['link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0-peer']);
     await runTool('ip', ['addr', 'add', '192.168.50.10/24', 'dev', 'eth0']);
     await runTool('ip', ['addr', 'add', 'fd00:50::10/64', 'dev', 'eth0', 'nodad']);
@@ -70,17 +81,29 @@ describe('switching', () => {
   });
 
   after(async () => {
+    for (const stream of streams) await stream.stop();
+    await topology?.[Symbol.asyncDispose]();
     await runTool('ip', ['link', 'delete', 'eth0'], { mayFail: true });
     await clearTables();
   });
 
   test("kube-proxy's tables are taken as they are: no virtual service, destination or address is written", async () => {
-    await asKubeProxyLeftIt();
-    await using handle = await new Proxier({ nodeName: 'node-a', manifests }).run();
+    await restoreDump(scenario);
+    for (const [from, address] of [
+      ['n1', '10.96.0.70'],
+      ['client', '203.0.113.20'],
+    ] as const) {
+      streams.push(
+        new Watcher(topology.startAsking(from, 'tcp', address, 80, { count: 0, intervalMs: 50, keep: true })),
+      );
+    }
+    await streamsGoOn();
+    await using handle = await new Proxier(options).run();
     const { failures, byVerb, contested } = handle.report;
     assert.deepEqual({ failures, contested }, { failures: [], contested: 0 });
     const touched = Object.keys(byVerb).filter((verb) => /service|destination|address|set$/.test(verb));
     assert.deepEqual(touched, []);
+    await streamsGoOn();
   });
 
   test('and what we leave when we stop is what kube-proxy would have written: it finds nothing to do but rules', async () => {
@@ -88,6 +111,27 @@ describe('switching', () => {
     const ours = (await lines('ipvsadm', '-Sn')).filter((line) => !/172\.31\.1\.1|-f 77/.test(line));
     assert.deepEqual(ours.sort(), dump.ipvs);
     assert.deepEqual((await lines('ipset', 'save')).filter((line) => line.startsWith('add ')).sort(), dump.sets);
+  });
+
+  test('a process that is killed in the midst of a pass, and the next one: what is there is not written again', async (context) => {
+    using both = new ManifestDirectory();
+    for (const name of [`${scenario}.json`, '08-lb-sourceranges.json'])
+      both.write(name, readFileSync(join(fixtureFolder, name), 'utf8'));
+    // The pass is some 65 operations.
+    const operations = 1 + Math.floor(Math.random() * 50);
+    context.diagnostic(`killed after ${operations} operations`);
+    const { signal, said } = await runMortal(operations, { ...options, manifests: both.path });
+    assert.deepEqual([signal, said], ['SIGKILL', '']);
+    await streamsGoOn();
+    const left = await dumpTables();
+    await using handle = await new Proxier({ ...options, manifests: both.path }).run();
+    await streamsGoOn();
+    const written = tableDifference(left, await dumpTables()).filter((line) => !/^. (-A|:)KUBE|^. -A KUBE/.test(line));
+    assert.deepEqual([handle.report.operations, handle.report.failures], [written.length, []]);
+    assert.deepEqual(
+      written.filter((line) => !line.startsWith('+')),
+      [],
+    );
   });
 
   test('cleanup leaves what was there before, says so, and finds nothing the second time (T80)', async () => {

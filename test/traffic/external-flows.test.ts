@@ -144,6 +144,8 @@ for (const vipBinding of ['address', 'local-route'] as const)
       manifests.write('external.json', manifestOf(services));
       const proxier = new Proxier({
         ...{ nodeName: 'n1', manifests: manifests.path, clusterCIDR: [...clusterCidrs], vipBinding },
+        // In this thread: a worker takes the test kernel seconds to start.
+        thread: 'inline',
       });
       handle = await proxier.run();
     });

@@ -29,7 +29,8 @@ describe('packets to VIPs, however they are bound', () => {
   /** Without a detector: only the source tells what comes from the node itself (behaviour.md 4.4, third form). */
   async function run(vipBinding: VipBinding, strictARP = false): Promise<void> {
     await handle?.stop();
-    handle = await new Proxier({ nodeName: 'n1', manifests: manifests.path, vipBinding, strictARP }).run();
+    const proxier = new Proxier({ nodeName: 'n1', manifests: manifests.path, vipBinding, strictARP, thread: 'inline' });
+    handle = await proxier.run();
     assert.deepEqual(handle.report.failures, []);
   }
 

@@ -1,11 +1,10 @@
 /** Threads and processes that really die, on the real kernel: judged by ipvsadm, ipset and ip. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { systemDependencies } from '../../../lib/proxier/dependencies.ts';
+import type { ProxierOptions } from '../../../lib/proxier/options.ts';
 import { Proxier } from '../../../lib/proxier/proxier.ts';
 import { openPiscinaHost } from '../../../lib/thread/piscina-host.ts';
 import { type ClusterEvent, clusterEvents, namespace, ownNode } from '../../harness/arbitrary-objects.ts';
@@ -18,8 +17,8 @@ import type { MachineOptions } from '../machine.ts';
 import { endless } from '../mortal.ts';
 import type { MortalInit } from './mortal-worker.ts';
 import { linesOf, RealWorld } from './real-world.ts';
+import { runMortal } from './run-mortal.ts';
 
-const mortalProcess = join(import.meta.dirname, 'mortal-process.js');
 const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 2 ** 31);
 
 /** After how many operations each of them dies. */
@@ -114,6 +113,7 @@ describe('deaths on the real kernel', () => {
   test('a process that is killed in the midst of a batch, again and again: the next one finishes', async (context) => {
     const scenario = '08-lb-sourceranges';
     const manifests = join(fixtureFolder, `${scenario}.json`);
+    const options: ProxierOptions = { manifests, nodeName: 'node-a', families: ['IPv4'] };
     await runTool('ip', ['link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0-peer']);
     await runTool('ip', ['addr', 'add', '192.168.50.10/24', 'dev', 'eth0']);
     await runTool('ip', ['link', 'set', 'eth0', 'up']);
@@ -123,15 +123,14 @@ describe('deaths on the real kernel', () => {
       const counts = ends(runs(2, 30), 50);
       context.diagnostic(`killed after ${counts.join(', ')} operations`);
       for (const count of counts) {
-        const [status, signal, said] = await processEnds([process.execPath, mortalProcess, manifests, `${count}`]);
+        const { status, signal, said } = await runMortal(count, options);
         assert.deepEqual([status, signal], [null, 'SIGKILL'], said);
       }
       // One without the capability gives up, and leaves the rest to the next.
-      const unprivileged = ['setpriv', '--bounding-set=-net_admin', process.execPath, mortalProcess, manifests, '0'];
-      const [status, , said] = await processEnds(unprivileged);
+      const { status, said } = await runMortal(0, options, ['setpriv', '--bounding-set=-net_admin']);
       assert.equal(status, 1, said);
       assert.match(said, /ERR_PERMISSION/);
-      await using handle = await new Proxier({ manifests, nodeName: 'node-a', families: ['IPv4'] }).run();
+      await using handle = await new Proxier({ ...options, thread: 'inline' }).run();
       assert.deepEqual(handle.report.failures, []);
       const dump = fixtureDump(scenario);
       const found = (await runTool('ipvsadm', ['-Sn']))
@@ -156,18 +155,4 @@ describe('deaths on the real kernel', () => {
 /** However. */
 function answered(question: Promise<unknown>): Promise<unknown> {
   return question.catch(() => undefined);
-}
-
-/** Its status, the signal that ended it, and what it said. One that has nothing to do any more says so, and is killed as well. */
-async function processEnds([program = '', ...args]: readonly string[]): Promise<readonly [unknown, unknown, string]> {
-  const child = spawn(program, args);
-  let said = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk) => {
-      said += String(chunk);
-    });
-  }
-  child.stdout.once('data', () => child.kill('SIGKILL'));
-  const [status, signal] = await once(child, 'close');
-  return [status, signal, said];
 }
