@@ -19,6 +19,13 @@ const object = v.looseObject({
   wantedBy: texts,
   failure: v.exactOptional(v.looseObject({ operation: text, attempts: count, since: text, nextTry: text })),
   drain: v.exactOptional(v.looseObject({ since: text, until: text })),
+  contest: v.exactOptional(
+    v.looseObject({
+      times: count,
+      until: v.exactOptional(text),
+      history: v.array(v.looseObject({ at: text, found: text })),
+    }),
+  ),
 });
 
 const status = v.looseObject({
@@ -118,6 +125,11 @@ export interface SaidObject {
     readonly nextTry: string;
   };
   readonly drain?: { readonly since: string; readonly until: string };
+  readonly contest?: {
+    readonly times: number;
+    readonly until?: string;
+    readonly history: readonly { readonly at: string; readonly found: string }[];
+  };
 }
 
 /** `ProxierStatus`, its dates as text. */

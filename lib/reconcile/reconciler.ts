@@ -130,6 +130,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       retries: this.#retries,
       drains: this.#drains,
       rules: this.#rules,
+      contests: this.#auditor.contests,
       dirty: this.#dirty,
       broken: () => this.#statics.broken,
       waitsFor: () => this.#waitsFor(),
