@@ -118,6 +118,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         this.#addresses.afterRead(read);
         this.#know(read.nodeAddresses);
       },
+      isNews: (nodeAddresses) => this.#addresses.isNews(nodeAddresses),
       mendStatics: (read, nowMs, tally) => this.#mendStatics(read, this.#started(), nowMs, tally),
       write: (nowMs, tally) => {
         if (this.#mayWrite) this.#write(this.#started(), nowMs, tally);
