@@ -55,6 +55,7 @@ export type {
   ExplainedService,
   HistoryEntry,
   HistoryKind,
+  ObjectContest,
   ObjectFailure,
   ObjectState,
   ObjectStatus,

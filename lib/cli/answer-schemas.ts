@@ -19,6 +19,13 @@ const object = v.looseObject({
   wantedBy: texts,
   failure: v.exactOptional(v.looseObject({ operation: text, attempts: count, since: text, nextTry: text })),
   drain: v.exactOptional(v.looseObject({ since: text, until: text })),
+  contest: v.exactOptional(
+    v.looseObject({
+      times: count,
+      until: v.exactOptional(text),
+      history: v.array(v.looseObject({ at: text, found: text })),
+    }),
+  ),
 });
 
 const latency = v.looseObject({ count, p50Ms: count, p99Ms: count, maxMs: count });
@@ -127,6 +134,11 @@ export interface SaidObject {
     readonly nextTry: string;
   };
   readonly drain?: { readonly since: string; readonly until: string };
+  readonly contest?: {
+    readonly times: number;
+    readonly until?: string;
+    readonly history: readonly { readonly at: string; readonly found: string }[];
+  };
 }
 
 /** `LatencySummary`, as far as it is printed. */

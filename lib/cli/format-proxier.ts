@@ -80,18 +80,24 @@ function inMs(ms: number): string {
   return `${Number(ms.toPrecision(3))} ms`;
 }
 
-function objectLine({ object, state, why, wanted, applied, wantedBy, failure, drain }: SaidObject): string {
+function objectLine({ object, state, why, wanted, applied, wantedBy, failure, drain, contest }: SaidObject): string {
   const facts = [
     ...(why === undefined ? [] : [why]),
     ...(failure === undefined
       ? []
       : [`tried ${failure.attempts} times since ${failure.since}, next at ${failure.nextTry}: ${failure.operation}`]),
+    ...(contest === undefined ? [] : [contestText(contest)]),
     ...(drain === undefined ? [] : [`since ${drain.since}, until ${drain.until} at the latest`]),
     ...(failure === undefined && wanted !== undefined && wanted !== applied ? [`wanted: ${wanted}`] : []),
     ...(applied === undefined || (applied === wanted && state !== 'applied') ? [] : [`there: ${applied}`]),
     ...(state === 'applied' || wantedBy.length === 0 ? [] : [`for ${wantedBy.join(', ')}`]),
   ];
   return `${state} ${object}${facts.length === 0 ? '' : `: ${facts.join('; ')}`}`;
+}
+
+function contestText({ times, until, history }: NonNullable<SaidObject['contest']>): string {
+  const left = until === undefined ? 'put right each time' : `left alone until ${until}`;
+  return `found wrong ${times} times, ${left}: ${history.map(({ at, found }) => `${at} ${found}`).join(', ')}`;
 }
 
 function joined(lines: readonly string[]): string {

@@ -37,7 +37,7 @@ import { RecordWriter } from './record-writer.ts';
 import { type RemoveConnectionsOptions, type RemovedConnections, removeConnections } from './remove-connections.ts';
 import { KernelMonitor, type RouteDumps, readAddresses, readLinks, readLocalRoutes } from './route-reads.ts';
 import type { Ran, RunRecords } from './run-round.ts';
-import type { BatchOptions, BatchResult, Cursor, KernelSession, Monitor } from './session.ts';
+import type { BatchOptions, BatchResult, Cursor, KernelSession, ListOptions, Monitor } from './session.ts';
 
 export interface SessionOptions {
   /** How long a dump waits for the kernel's next answer, in milliseconds, 1 to 600000. Default 5000. Batches never wait. */
@@ -157,12 +157,12 @@ class LinuxSession implements KernelSession, TableSource {
     return readLinks(this.#routes);
   }
 
-  addresses(): Cursor<LinkAddressState> {
-    return readAddresses(this.#routes);
+  addresses(options?: ListOptions): Cursor<LinkAddressState> {
+    return readAddresses(this.#routes, options);
   }
 
-  localRoutes(filter: LocalRouteFilter = {}): Cursor<LocalRouteState> {
-    return readLocalRoutes(this.#routes, filter);
+  localRoutes(filter: LocalRouteFilter = {}, options?: ListOptions): Cursor<LocalRouteState> {
+    return readLocalRoutes(this.#routes, filter, options);
   }
 
   openMonitor(groups: readonly ChangeGroup[]): Monitor {
@@ -236,6 +236,7 @@ class LinuxSession implements KernelSession, TableSource {
       },
       release: (dump) => this.release(dump),
       whole: (kind, name, decode, argument) => this.#whole(kind, name, decode, argument),
+      inSlices: (kind, name, decode, argument) => this.#dump(kind, name, decode, argument),
       changes: () => {
         this.#check();
         return this.#native.dump(DumpKind.changes, EMPTY, 0, undefined);

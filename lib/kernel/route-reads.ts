@@ -14,7 +14,7 @@ import { type IndexedAddress, readAddressState, readLinkState, readLocalRouteSta
 import { ownerOf } from './encode-route.ts';
 import { type DumpName, dumpError, type Owner, SliceCursor } from './record-cursor.ts';
 import { RecordReader } from './record-reader.ts';
-import type { Cursor, Monitor } from './session.ts';
+import type { Cursor, ListOptions, Monitor } from './session.ts';
 import { CHANGE_REMOVED, Opcode } from './wire.ts';
 
 interface Bytes {
@@ -28,6 +28,13 @@ type Slices<T> = readonly (readonly T[])[];
 export interface RouteDumps extends Owner {
   /** Reads a dump whole, again when things changed under it. */
   whole<T>(kind: number, name: DumpName, decode: (reader: RecordReader) => T, argument?: Bytes): Slices<T>;
+  /** Reads a dump one receive at a time. Throws EINTR when things changed under it. */
+  inSlices<T>(
+    kind: number,
+    name: DumpName,
+    decode: (reader: RecordReader) => T | undefined,
+    argument?: Bytes,
+  ): Cursor<T>;
   /** Opens the socket of a monitor: a dump without an end, or a code. */
   changes(): NativeDump | number;
   /** The buffer that all reads of the session share. */
@@ -44,13 +51,21 @@ export function readLinks(dumps: RouteDumps): Cursor<LinkState> {
   return new SliceCursor(dumps, dumps.whole(DumpKind.links, LINKS, readLinkState));
 }
 
-export function readAddresses(dumps: RouteDumps): Cursor<LinkAddressState> {
+export function readAddresses(dumps: RouteDumps, { inSlices = false }: ListOptions = {}): Cursor<LinkAddressState> {
+  if (inSlices) return dumps.inSlices(DumpKind.addresses, ADDRESSES, namedBy(linkNames(dumps), readAddressState));
   return new SliceCursor(dumps, withLinkNames(dumps, dumps.whole(DumpKind.addresses, ADDRESSES, readAddressState)));
 }
 
-export function readLocalRoutes(dumps: RouteDumps, filter: LocalRouteFilter): Cursor<LocalRouteState> {
+export function readLocalRoutes(
+  dumps: RouteDumps,
+  filter: LocalRouteFilter,
+  { inSlices = false }: ListOptions = {},
+): Cursor<LocalRouteState> {
   const name = { command: 'RTM_GETROUTE', object: 'local routes' };
   const argument = { bytes: Uint8Array.of(ownerOf(filter)), length: 1 };
+  if (inSlices) {
+    return dumps.inSlices(DumpKind.localRoutes, name, namedBy(linkNames(dumps), readLocalRouteState), argument);
+  }
   const slices = dumps.whole(DumpKind.localRoutes, name, readLocalRouteState, argument);
   return new SliceCursor(dumps, withLinkNames(dumps, slices));
 }
@@ -67,6 +82,17 @@ function withLinkNames<T extends { readonly linkIndex: number }>(
       return link === undefined ? [] : [{ ...one, link }];
     }),
   );
+}
+
+function namedBy<T extends { readonly linkIndex: number }>(
+  names: ReadonlyMap<number, string>,
+  decode: (reader: RecordReader) => T,
+): (reader: RecordReader) => (T & { readonly link: string }) | undefined {
+  return (reader) => {
+    const one = decode(reader);
+    const link = names.get(one.linkIndex);
+    return link === undefined ? undefined : { ...one, link };
+  };
 }
 
 function linkNames(dumps: RouteDumps): Map<number, string> {

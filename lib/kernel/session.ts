@@ -89,6 +89,14 @@ export function readAll<T>(cursor: Cursor<T>): T[] {
   return all;
 }
 
+export interface ListOptions {
+  /**
+   * False (default): the list is read to its end before the first slice is given, and again when it changed meanwhile. True: one receive at a
+   * time, and EINTR from `next` where the kernel says that it changed meanwhile.
+   */
+  readonly inSlices?: boolean;
+}
+
 /** All methods throw `NetlinkError` for a failure of the call as a whole, `ProxierError` ERR_CLOSED after `close`. */
 export interface KernelSession {
   /** Applies the operations in order, each with its own outcome; a failing one does not stop the others. */
@@ -116,9 +124,9 @@ export interface KernelSession {
    */
   testEntry(set: SetRef, entry: SetEntry): boolean;
   links(): Cursor<LinkState>;
-  addresses(): Cursor<LinkAddressState>;
+  addresses(options?: ListOptions): Cursor<LinkAddressState>;
   /** Routes of type local in the table local (RTM_GETROUTE), those of one owner or all. */
-  localRoutes(filter?: LocalRouteFilter): Cursor<LocalRouteState>;
+  localRoutes(filter?: LocalRouteFilter, options?: ListOptions): Cursor<LocalRouteState>;
   /** Changes from now on. List after opening it, and nothing is missed. */
   openMonitor(groups: readonly ChangeGroup[]): Monitor;
   /**

@@ -62,6 +62,12 @@ export class AddressFollower {
     }
   }
 
+  /** The node's addresses are others than was believed, or may be. */
+  isNews(nodeAddresses: readonly IpAddress[]): boolean {
+    const known = this.#nodeAddresses;
+    return this.#isStale || known.size !== nodeAddresses.length || nodeAddresses.some((one) => !known.has(one));
+  }
+
   /** Everything was read. */
   afterRead({ link, nodeAddresses }: Pick<Observed, 'link' | 'nodeAddresses'>): void {
     this.#watch.sawLink(link);

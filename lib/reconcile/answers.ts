@@ -12,7 +12,7 @@ import type { ObjectKey, ServiceBody } from '../records.ts';
  * - `pending`: to be written, changed or removed: in the next pass, or after what it waits for.
  * - `failing`: the kernel refused it; it is tried again.
  * - `draining`: not wanted any more, and kept for its open connections.
- * - `contested`: wanted, but somebody else has made it otherwise; left as it is.
+ * - `contested`: wanted, but somebody else has made it otherwise, or keeps rewriting it; left as it is.
  * - `foreign`: somebody else's, and nobody here wants it.
  * - `absent`: neither wanted nor there.
  */
@@ -34,6 +34,17 @@ export interface ObjectStatus {
   readonly failure?: ObjectFailure;
   /** Of a `draining` one: since when, and when it goes though connections remain. */
   readonly drain?: { readonly since: Date; readonly until: Date };
+  /** Found wrong three times and more: somebody else writes it, too. A `contested` one is left alone; any other was put right. */
+  readonly contest?: ObjectContest;
+}
+
+export interface ObjectContest {
+  /** How often it was found wrong. */
+  readonly times: number;
+  /** Left alone until then; absent = it is not. */
+  readonly until?: Date;
+  /** The last times, oldest first. */
+  readonly history: readonly { readonly at: Date; readonly found: string }[];
 }
 
 export interface ObjectFailure {

@@ -4,7 +4,7 @@
  * its own, at once, and only what differs then is drift. So nothing has to be remembered of what was written meanwhile.
  *
  * The order is that of what relies on what: the static part, sets, virtual services, bindings; destinations come last, as they take longest.
- * The kernel cannot be asked for one address, so addresses and routes are read in one go; it tells of changes of most of them anyway.
+ * The kernel cannot be asked for one address, so where addresses or routes differ, all of them are read again, in one go.
  */
 import { familyOf } from '../address.ts';
 import { type KernelSession, readAll } from '../kernel/session.ts';
@@ -30,19 +30,18 @@ import type {
   SetState,
 } from '../types.ts';
 import type { AppliedState } from './applied.ts';
+import { readBindings, readBindingsInSlices } from './binding-reads.ts';
 import { bindingDrift, type Drift, entryDrift, serviceDrift } from './drift.ts';
 import type { ForeignServices } from './foreign.ts';
 import { type ObjectScope, scopeOfKey } from './object-scope.ts';
 import {
   asksForTimeouts,
-  boundRoutes,
   fwmarkText,
   holdsEntriesOf,
   type Observed,
   probeId,
   probeKey,
   type ReadInit,
-  readAddresses,
   readService,
   readSetStates,
   type StaticRead,
@@ -56,6 +55,8 @@ const cost = { one: 1, service: 2, message: 8, destinationsOf: 16 } as const;
 const stride = 256;
 /** A set of so many entries is read in one go: what it shows holds. A larger one is read slice by slice. */
 const smallSet = 1024;
+/** Destinations of one virtual service that are read before others have their turn. */
+const largeSlice = 512;
 /** A slice-by-slice reading is given up so often for a write, before the set is read in one go after all. */
 const maxRestarts = 3;
 
@@ -71,6 +72,8 @@ export interface AuditParts {
   mark(scope: ObjectScope): void;
   /** Puts the static part right, as it was read just now. */
   mendStatics(read: StaticRead): void;
+  /** The node's addresses are others than was believed, or may be. */
+  isNews(nodeAddresses: Observed['nodeAddresses']): boolean;
   /** All links and addresses, as they were read just now. */
   tookAddresses(read: Pick<Observed, 'link' | 'nodeAddresses'>): void;
 }
@@ -133,12 +136,14 @@ export class AuditRound {
     return this.#parts.init.families.flatMap((family) => setSpecs(family));
   }
 
-  /** Links and addresses are read in one go, so that what they show is so; what follows from it may be much, and waits for its turn. */
+  /** What follows from it may be much, and waits for its turn. */
   *#statics(): Generator<number, ReadonlyMap<SetName, SetState>> {
-    const { init, session, applied } = this.#parts;
-    const read = readAddresses(session, init.families);
-    const { link } = read;
-    const routes = new Set(boundRoutes(session, init.families));
+    const { init, session, applied, isNews } = this.#parts;
+    const where = { session, families: init.families, applied, isNews };
+    const isMuch = applied.addresses.size + applied.routes.size > smallSet;
+    const asBelieved = isMuch ? yield* readBindingsInSlices(where) : undefined;
+    const read = asBelieved ?? readBindings(where);
+    const { link, routes } = read;
     const setStates = readSetStates(session, init.families);
     for (const spec of this.#specs()) {
       const state = setStates.get(spec.name);
@@ -148,8 +153,10 @@ export class AuditRound {
     }
     if (link === undefined) this.#noteStatic(`link ${vipLink}`, 'missing');
     // What went with its link is one drift.
-    this.#tookBindings('addresses', read.addresses, link === undefined);
-    this.#tookBindings('routes', routes, false);
+    if (asBelieved === undefined) {
+      this.#tookBindings('addresses', read.addresses, link === undefined);
+      this.#tookBindings('routes', routes, false);
+    }
     this.#parts.tookAddresses(read);
     const isProbeLeft = session.service(probeKey) !== undefined && readAll(session.destinations(probeKey)).length === 0;
     this.#parts.mendStatics({
@@ -158,7 +165,7 @@ export class AuditRound {
       isProbeLeft,
       ...(asksForTimeouts(init.ipvsTimeouts) ? { timeouts: session.timeouts() } : {}),
     });
-    yield cost.message * 4 + read.addresses.size + routes.size;
+    yield cost.message * 4 + (asBelieved === undefined ? read.addresses.size + routes.size : 0);
     return setStates;
   }
 
@@ -346,7 +353,7 @@ export class AuditRound {
   }
 
   *#destinations(): Generator<number, void> {
-    const { session, applied, desired } = this.#parts;
+    const { applied, desired } = this.#parts;
     // What comes meanwhile is new, and the next round's.
     let left = applied.services.size;
     for (const id of applied.services.keys()) {
@@ -355,11 +362,32 @@ export class AuditRound {
       const node = applied.services.get(id);
       if (node === undefined) continue;
       const { key } = node.service;
-      const states = readAll(session.destinations(key));
-      if (!areThose(states, node)) yield* this.#verifyService(id, key);
-      else if (!isAsWanted(node, desired.services.get(id))) this.#parts.mark(scopeOfKey(key));
-      yield cost.destinationsOf + states.length;
+      const states = yield* this.#destinationsOf(key);
+      const now = applied.services.get(id);
+      if (now === undefined) continue;
+      if (!areThose(states, now)) yield* this.#verifyService(id, key);
+      else if (!isAsWanted(now, desired.services.get(id))) this.#parts.mark(scopeOfKey(key));
+      yield cost.destinationsOf + Math.min(states.length, largeSlice);
     }
+  }
+
+  /** Those of many are read slice by slice. */
+  *#destinationsOf(key: AddressServiceKey): Generator<number, readonly DestinationState[]> {
+    const states: DestinationState[] = [];
+    const cursor = this.#parts.session.destinations(key);
+    let told = 0;
+    try {
+      for (let slice = cursor.next(); slice !== undefined; slice = cursor.next()) {
+        for (const state of slice) states.push(state);
+        const more = states.length - told;
+        if (more < largeSlice) continue;
+        told = states.length;
+        yield more;
+      }
+    } finally {
+      cursor.close();
+    }
+    return states;
   }
 
   #changed(scope: ObjectScope, drifts: readonly Drift[]): void {

@@ -18,7 +18,7 @@ import type { ReconcileInit } from './protocol.ts';
 import type { RetryQueue } from './retry-queue.ts';
 import type { Tally } from './tally.ts';
 
-export interface AuditorParts extends Pick<AuditParts, 'tookAddresses'> {
+export interface AuditorParts extends Pick<AuditParts, 'tookAddresses' | 'isNews'> {
   readonly init: Pick<ReconcileInit, 'families' | 'ipvsTimeouts' | 'syncPeriodMs'>;
   readonly planner: Planner;
   readonly applied: AppliedState;
@@ -54,7 +54,7 @@ export class Auditor {
   }
 
   open(session: KernelSession): void {
-    const { init, planner, applied, foreign, dirty, tookAddresses, mendStatics } = this.#parts;
+    const { init, planner, applied, foreign, dirty, tookAddresses, isNews, mendStatics } = this.#parts;
     const parts: AuditParts = {
       init,
       session,
@@ -62,6 +62,7 @@ export class Auditor {
       applied,
       foreign,
       tookAddresses,
+      isNews,
       note: (drift) => this.#context && this.#drifts.note(drift, this.#context),
       mark: (scope) => dirty.addWithDependents(scope),
       mendStatics: (read) => this.#context && mendStatics(read, this.#context.nowMs, this.#context.tally),

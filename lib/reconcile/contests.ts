@@ -2,9 +2,12 @@
  * Objects of ours that somebody else keeps writing. Found wrong three times, one is contested: told with its history, and left as the other has
  * made it for a minute, then, each time it is found wrong again, for twice as long, so that two who want different things do not take turns
  * for ever. It ends when something else is wanted of the object, or when it has stayed right.
+ *
+ * What is missing is told in the same way, and put back each time all the same: nobody has another wish for it, a table that was flushed three times
+ * is no quarrel over each of its objects, and to wait would leave Services dead.
  */
 import type { DirtyObjects } from '../plan/dirty.ts';
-import type { ObjectId } from '../plan/object-id.ts';
+import { type ObjectId, serviceObject } from '../plan/object-id.ts';
 import { sameDestination, sameService } from '../plan/same.ts';
 import type { KernelState, ServiceNode } from '../plan/state.ts';
 import type { Destination } from '../types.ts';
@@ -24,13 +27,22 @@ const maxHistory = 10;
 /** What is wanted of one object: undefined = nothing. */
 type Wish = ServiceNode['service'] | Destination | true | undefined;
 
-interface Story {
+/** An object that was found wrong too often. */
+export interface Contest {
   readonly scope: ObjectScope;
+  /** The last ones, oldest first. */
+  readonly findings: readonly { readonly atMs: number; readonly found: string }[];
+  /** How often it was found wrong. */
+  readonly count: number;
+  /** Left alone until then; undefined: it is not. */
+  readonly heldUntilMs: number | undefined;
+}
+
+interface Story extends Contest {
   readonly wish: Wish;
   readonly findings: { readonly atMs: number; readonly found: string }[];
   count: number;
   delayMs: number;
-  /** Left alone until then. */
   heldUntilMs: number | undefined;
   forgetMs: number;
 }
@@ -66,11 +78,18 @@ export class Contests {
     return this.#held;
   }
 
+  /** The quarrel over an object; undefined = there is none, or it is none yet. */
+  get(object: ObjectId): Contest | undefined {
+    const story = this.#stories.get(object);
+    return story !== undefined && story.count >= patience ? story : undefined;
+  }
+
   /** Notes that an object was found wrong. What is to be said when it is contested. */
   found(
-    { object, scope, found }: Drift,
+    { object, scope, kind, found }: Drift,
     { nowMs, isAsked, desired }: Finding,
   ): { readonly event?: ReconcileEvent; readonly failure?: SyncFailure } | undefined {
+    if (kind === 'missing') this.#letGo(object, scope);
     const story = this.#storyOf(object, scope, wishOf(object, scope, desired));
     story.findings.push({ atMs: nowMs, found });
     if (story.findings.length > maxHistory) story.findings.shift();
@@ -78,6 +97,10 @@ export class Contests {
     story.forgetMs = nowMs + calmMs;
     if (story.count < patience) return undefined;
     const message = `${object} was found wrong ${story.count} times: somebody else writes it, too`;
+    if (kind === 'missing') {
+      const told = `${message}. It is put back each time; find out who removes it`;
+      return { event: this.#event(object, story, nowMs, told) };
+    }
     const isNew = story.count === patience;
     if (isAsked) return isNew ? { event: this.#event(object, story, nowMs, message) } : undefined;
     story.delayMs = story.delayMs === 0 ? firstDelayMs : Math.min(lastDelayMs, 2 * story.delayMs);
@@ -149,6 +172,17 @@ export class Contests {
     const key = scopeKey(scope);
     this.#byScope.set(key, (this.#byScope.get(key) ?? new Set<ObjectId>()).add(object));
     return story;
+  }
+
+  /** What is missing is put back at once, a virtual service with all its destinations. */
+  #letGo(object: ObjectId, scope: ObjectScope): void {
+    const isService = scope.kind === 'service' && object === serviceObject(scope.service);
+    for (const held of isService ? (this.#byScope.get(scopeKey(scope)) ?? []) : [object]) {
+      const story = this.#stories.get(held);
+      if (story === undefined || !this.#held.delete(held)) continue;
+      story.heldUntilMs = undefined;
+      this.#nextMs = undefined;
+    }
   }
 
   #drop(object: ObjectId, { scope }: Story): void {

@@ -16,7 +16,7 @@ import { type ObjectScope, scopeOfKey } from './object-scope.ts';
 import type { DriftCounts, ReconcileEvent } from './protocol.ts';
 import type { Tally } from './tally.ts';
 
-/** Events of one round at most; the counts go on. */
+/** Events of each kind in one round at most; the counts go on. */
 const maxEvents = 100;
 
 export interface Drift {
@@ -41,6 +41,7 @@ export class DriftLog {
   readonly #contests: Contests;
   readonly #desired: KernelState;
   #events = 0;
+  #contested = 0;
 
   constructor(contests: Contests, desired: KernelState) {
     this.#contests = contests;
@@ -50,6 +51,7 @@ export class DriftLog {
   /** A new round: events are counted anew. */
   begin(nowMs: number): void {
     this.#events = 0;
+    this.#contested = 0;
     this.#contests.forgetOld(nowMs);
   }
 
@@ -61,7 +63,10 @@ export class DriftLog {
     if (scope.kind === 'static') return;
     const contest = this.#contests.found(drift, { nowMs, isAsked, desired: this.#desired });
     if (contest === undefined) return;
-    if (contest.event !== undefined) tell(contest.event);
+    if (contest.event !== undefined) {
+      this.#contested += 1;
+      if (this.#contested <= maxEvents) tell(contest.event);
+    }
     if (contest.failure !== undefined) tally.failures.push(contest.failure);
   }
 }

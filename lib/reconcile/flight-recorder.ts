@@ -222,10 +222,11 @@ export class FlightRecorder {
     );
   }
 
-  /** What the caller is told with one answer: the pass first, if one was made. */
+  /** What the caller is told with one answer: the pass first, if one was made. Drift has been noted when it was found (`Observation.told`). */
   answered(events: readonly ReconcileEvent[], report: SyncReport | undefined, atMs: number): void {
     if (report !== undefined) this.#passed(report, atMs);
-    for (const event of events.slice(0, notesAtOnce)) {
+    const unnoted = events.filter((event) => event.kind !== 'drift' && !('history' in event));
+    for (const event of unnoted.slice(0, notesAtOnce)) {
       switch (event.kind) {
         case 'warning':
           this.note('warning', event.object, event.message, atMs);

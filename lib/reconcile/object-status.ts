@@ -6,8 +6,9 @@ import type { Planner } from '../plan/planner.ts';
 import { boundSetOf, serviceOfTuple, setIdOf, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
 import { type KernelState, type ServiceId, type ServiceNode, type SetName, serviceFamily } from '../plan/state.ts';
 import type { IpAddress, IpFamily } from '../types.ts';
-import type { ObjectFailure, ObjectState, ObjectStatus, ToDate } from './answers.ts';
+import type { ObjectContest, ObjectFailure, ObjectState, ObjectStatus, ToDate } from './answers.ts';
 import type { AppliedState } from './applied.ts';
+import type { Contest, Contests } from './contests.ts';
 import type { Draining } from './drain.ts';
 import type { Drains } from './drains.ts';
 import type { ForeignServices } from './foreign.ts';
@@ -24,6 +25,7 @@ export interface StatusParts {
   readonly retries: RetryQueue;
   readonly drains: Drains;
   readonly rules: RulesLane;
+  readonly contests: Pick<Contests, 'held' | 'get'>;
   readonly dirty: { readonly waiting: DirtyObjects | 'all' };
   /** See `StaticChanges.broken`. */
   broken(): ReadonlyMap<SetName, string>;
@@ -45,13 +47,15 @@ export class ObjectStatuses {
 
   /** Just the state: what is counted. */
   state(name: ObjectName): ObjectState {
-    const { planner, applied, foreign, retries, drains } = this.parts;
+    const { planner, applied, foreign, retries, drains, contests } = this.parts;
     const { isWanted, agrees, isThere } = factsOf(name, planner.desired, applied);
     if (name.kind === 'service') {
       if (foreign.get(name.service) !== undefined) return isWanted ? 'contested' : 'foreign';
       if (drains.kept(name.service) !== undefined) return 'draining';
     }
-    if (retries.get(objectId(name)) !== undefined) return 'failing';
+    const object = objectId(name);
+    if (!agrees && contests.held.has(object)) return 'contested';
+    if (retries.get(object) !== undefined) return 'failing';
     if (name.kind === 'destination' && drains.get(name.service, name.destination) !== undefined) return 'draining';
     if (!agrees) return 'pending';
     return isThere ? 'applied' : 'absent';
@@ -71,6 +75,7 @@ export class ObjectStatuses {
     const wanted = contentOf(name, planner.desired);
     const there = theirs === undefined ? contentOf(name, applied) : contentOf(name, onlyService(theirs));
     const drain = this.#drain(name);
+    const contest = this.parts.contests.get(object);
     const why = this.#why(name, state, retry, drain);
     return {
       object,
@@ -83,6 +88,7 @@ export class ObjectStatuses {
       ...(drain === undefined || state !== 'draining'
         ? {}
         : { drain: { since: this.toDate(drain.sinceMs), until: this.toDate(drain.untilMs) } }),
+      ...(contest === undefined ? {} : { contest: contestOf(contest, this.toDate) }),
     };
   }
 
@@ -119,7 +125,9 @@ export class ObjectStatuses {
       case 'foreign':
         return 'somebody else has made it, and no Service wants it';
       case 'contested':
-        return 'somebody else has made a virtual service of that name that differs: remove it, or start with takeOver';
+        return name.kind === 'service' && this.parts.foreign.get(name.service) !== undefined
+          ? 'somebody else has made a virtual service of that name that differs: remove it, or start with takeOver'
+          : 'somebody else keeps rewriting it: find out who does that, and stop one of the two';
       case 'draining':
         return name.kind === 'service' && drain !== undefined
           ? 'no Service wants it any more; it is kept for the open connections of its destinations'
@@ -148,7 +156,10 @@ export class ObjectStatuses {
       if (rules.missing.has(service)) return `waits for the rule of ${service} in KUBE-IPVS-OUT-FILTER`;
       if (foreign.untouchable.has(service)) return `waits for virtual service ${service}, which is somebody else's`;
       const blocker = this.#blockerOf(service, objectId(name));
-      if (blocker !== undefined) return `waits for ${blocker}, which was refused`;
+      if (blocker !== undefined) {
+        const isRefused = retries.get(blocker) !== undefined;
+        return `waits for ${blocker}, which ${isRefused ? 'was refused' : 'somebody else keeps rewriting'}`;
+      }
       const address = addressOf(service);
       if (!isWanted && address !== undefined && foreign.policy.keeps(address)) {
         return 'nobody wants it; it stays, since excludeCIDRs has its address';
@@ -192,7 +203,7 @@ export class ObjectStatuses {
 
   /** What failed of what the virtual service cannot do without. */
   #blockerOf(service: ServiceId, self: ObjectId): ObjectId | undefined {
-    const { planner, applied, retries } = this.parts;
+    const { planner, applied, retries, contests } = this.parts;
     const key = (planner.desired.services.get(service) ?? applied.services.get(service))?.service.key;
     if (key === undefined) return undefined;
     const family = serviceFamily(key);
@@ -203,7 +214,8 @@ export class ObjectStatuses {
       ...(['LOAD-BALANCER-FW', ...tupleSetIds] as const).map((id) => entryObject(setName(id, family), tuple)),
       entryObject(boundSetOf(key.address), key.address),
     ];
-    const failed = parts.find((object) => object !== self && retries.get(object) !== undefined);
+    const isHeld = (object: ObjectId): boolean => retries.get(object) !== undefined || contests.held.has(object);
+    const failed = parts.find((object) => object !== self && isHeld(object));
     if (failed !== undefined) return failed;
     for (const object of retries.ofService(service)) if (object !== self) return object;
     return undefined;
@@ -236,6 +248,14 @@ function failureOf({ operation, error, attempts, sinceMs, dueMs }: Retry, toDate
     attempts,
     since: toDate(sinceMs),
     nextTry: toDate(dueMs),
+  };
+}
+
+function contestOf({ count, heldUntilMs, findings }: Contest, toDate: ToDate): ObjectContest {
+  return {
+    times: count,
+    ...(heldUntilMs === undefined ? {} : { until: toDate(heldUntilMs) }),
+    history: findings.map(({ atMs, found }) => ({ at: toDate(atMs), found })),
   };
 }
 

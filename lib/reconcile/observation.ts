@@ -1,5 +1,4 @@
 /** Everything that a running reconciler can be asked, in one place: the flight recorder, the state of each object, explanations. */
-import { serviceObject } from '../plan/object-id.ts';
 import { Explainer } from './explain.ts';
 import { FlightRecorder } from './flight-recorder.ts';
 import { ObjectStatuses, type StatusParts } from './object-status.ts';
@@ -32,9 +31,11 @@ export class Observation {
     return { ...reply, status: statusSummary({ ...standing, statuses, recorder: this.recorder.use(toDate), limit }) };
   }
 
-  /** Of what others do to our objects. */
+  /** Of what others do to our objects; of much at once not all is told, see `DriftLog`. */
   told(event: ReconcileEvent, nowMs: number): void {
     if (event.kind === 'drift') this.recorder.note('drift', event.object, event.message, nowMs);
-    if (event.kind === 'contested') this.recorder.note('contested', serviceObject(event.service), event.message, nowMs);
+    if (event.kind === 'contested' && event.object !== undefined) {
+      this.recorder.note('contested', event.object, event.message, nowMs);
+    }
   }
 }

@@ -21,7 +21,9 @@ import type {
   IpFamily,
   IpvsTableOptions,
   IpvsTimeouts,
+  LinkAddressState,
   LinkState,
+  LocalRouteState,
   SetEntry,
   SetState,
 } from '../types.ts';
@@ -168,9 +170,14 @@ export function readAddresses(
   families: readonly IpFamily[],
 ): Pick<Observed, 'link' | 'addresses' | 'nodeAddresses'> {
   const link = readAll(session.links()).find(({ name }) => name === vipLink);
-  const addresses = readAll(session.addresses());
+  return { link, ...sortedAddresses(readAll(session.addresses()), families) };
+}
+
+export function sortedAddresses(
+  addresses: readonly LinkAddressState[],
+  families: readonly IpFamily[],
+): Pick<Observed, 'addresses' | 'nodeAddresses'> {
   return {
-    link,
     addresses: new Set(boundAddresses(addresses, families)),
     nodeAddresses: nodeAddresses(addresses, vipLink).filter((address) => families.includes(familyOf(address))),
   };
@@ -225,7 +232,11 @@ export function boundAddresses(
 }
 
 export function boundRoutes(session: KernelSession, families: readonly IpFamily[]): IpAddress[] {
-  return readAll(session.localRoutes({ protocol: vipRouteProtocol }))
+  return vipsOf(readAll(session.localRoutes({ protocol: vipRouteProtocol })), families);
+}
+
+export function vipsOf(routes: readonly LocalRouteState[], families: readonly IpFamily[]): IpAddress[] {
+  return routes
     .filter((route) => isVipRoute(route) && families.includes(familyOf(route.address)))
     .map(({ address }) => address);
 }

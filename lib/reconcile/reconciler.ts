@@ -118,6 +118,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
         this.#addresses.afterRead(read);
         this.#know(read.nodeAddresses);
       },
+      isNews: (nodeAddresses) => this.#addresses.isNews(nodeAddresses),
       mendStatics: (read, nowMs, tally) => this.#mendStatics(read, this.#started(), nowMs, tally),
       write: (nowMs, tally) => {
         if (this.#mayWrite) this.#write(this.#started(), nowMs, tally);
@@ -130,6 +131,7 @@ export class Reconciler implements Handler<ReconcileRequest, ReconcileReply> {
       retries: this.#retries,
       drains: this.#drains,
       rules: this.#rules,
+      contests: this.#auditor.contests,
       dirty: this.#dirty,
       broken: () => this.#statics.broken,
       waitsFor: () => this.#waitsFor(),

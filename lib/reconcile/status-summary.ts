@@ -34,7 +34,8 @@ export function statusSummary({ statuses, limit, ...rest }: SummaryInput): Statu
     const state = statuses.state(name);
     if (state === 'applied' || state === 'absent' || state === 'foreign') continue;
     note(objectId(name), state);
-    if (state !== 'contested' && factsOf(name, planner.desired, applied).isThere) thereToo += 1;
+    // Contested by name only: what somebody else has made is not among what we hold.
+    if (factsOf(name, planner.desired, applied).isThere) thereToo += 1;
   }
   const all = [...found.values()].flat();
   const { holds, total } = holdings(statuses);
@@ -117,11 +118,15 @@ function* suspects(statuses: ObjectStatuses): IterableIterator<ObjectName> {
 
 /** What waits to be compared, what failed with all that waits for it, and what must not be written. */
 function dirtyScope({ parts }: ObjectStatuses): DirtyObjects | 'all' {
-  const { planner, applied, retries, rules, foreign, dirty, broken } = parts;
+  const { planner, applied, retries, rules, foreign, dirty, broken, contests } = parts;
   if (dirty.waiting === 'all' || parts.waitsFor() !== undefined || rules.unproven.size > 0) return 'all';
   const scope = noDirtyObjects();
   mergeDirty(scope, dirty.waiting);
   for (const [, retry] of retries.entries()) markWithDependents(scope, retry.scope, planner, applied);
+  for (const object of contests.held) {
+    const contest = contests.get(object);
+    if (contest !== undefined) markWithDependents(scope, contest.scope, planner, applied);
+  }
   for (const service of [...rules.missing, ...foreign.contestedServices]) {
     const key = planner.desired.services.get(service)?.service.key;
     if (key !== undefined) markWithDependents(scope, scopeOfKey(key), planner, applied);

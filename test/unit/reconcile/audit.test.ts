@@ -117,6 +117,48 @@ describe('a round', () => {
     assert.deepEqual([(await full).operations, order], [0, ['change', 'full']]);
   });
 
+  for (const vipBinding of ['address', 'local-route'] as const) {
+    test(`reads no more than a millisecond's worth at a time, whatever there is: ${vipBinding}`, async () => {
+      const { world, calls } = await served(1500, { vipBinding });
+      await world.say(podsOf(7, [...pods(7), ...Array.from({ length: 2500 }, (_, index) => address(242, index))]));
+      let before = calls.records;
+      let most = 0;
+      world.kernel.log.length = 0;
+      const { reports } = await round(world, calls, async () => {
+        most = Math.max(most, calls.records - before);
+        before = calls.records;
+      });
+      assert.ok(most < 1200, `${most} records`);
+      assert.deepEqual([drifted(reports), world.kernel.log], [nothing, []]);
+    });
+
+    test(`VIPs that come and go while it reads them are no drift, those that others take are: ${vipBinding}`, async () => {
+      const { world, calls } = await served(1500, { vipBinding });
+      const { outside } = world.kernel;
+      await world.pass(periodMs - 1);
+      outside.addresses.delete(`kube-ipvs0 ${address(96, 700)}`);
+      for (const [key, route] of outside.localRoutes) {
+        if (route.address === address(96, 700)) outside.localRoutes.delete(key);
+      }
+      const { reports } = await round(world, calls, async (tick) => {
+        if (tick > 40) return;
+        await world.say(service(`ns1/new${tick}`, address(97, tick)), service(`ns1/s${tick}`, null));
+      });
+      assert.deepEqual(drifted(reports), { ...nothing, missing: 1 });
+      assert.deepEqual(
+        (await round(world, calls)).reports.flatMap(({ drift }) => drift ?? []),
+        [],
+      );
+    });
+  }
+
+  test('a list of addresses that changes while it is read is begun again, and read in one go in the end', async () => {
+    const { world, calls } = await served(1500);
+    world.kernel.failRead('addresses', 'EINTR', 3);
+    const { reports } = await round(world, calls);
+    assert.deepEqual([calls.count('addresses'), reports.flatMap(({ failures }) => failures)], [4, []]);
+  });
+
   test('cut off half-way it believes nothing of it, and begins again', async () => {
     const { world, calls } = await served(600);
     await world.pass(periodMs - 1);

@@ -40,6 +40,13 @@ async function quarrel(world: World): Promise<void> {
   }
 }
 
+/** Meddles once more, with an object that has a quarrel behind it. */
+async function quarrelAgain(world: World): Promise<void> {
+  meddle(world);
+  await world.pass(periodMs);
+  assert.equal(weight(world), 9);
+}
+
 describe('an object that somebody else rewrites', () => {
   test('a third time is contested: told with its history, not written for a minute, then once more', async () => {
     const world = await served();
@@ -138,18 +145,102 @@ describe('an object that somebody else rewrites', () => {
     assert.deepEqual(contested(world.events), []);
   });
 
-  test('may be a VIP that somebody unbinds again and again', async () => {
+  test('shows in status and in what explains it: until when, and what was found; not once it is put right', async () => {
     const world = await served();
-    const isBound = (): boolean => world.kernel.outside.addresses.has('kube-ipvs0 10.96.0.10');
-    for (let time = 1; time <= 3; time += 1) {
+    await quarrel(world);
+    const { objects, notApplied, servicePorts } = await world.status();
+    assert.deepEqual([objects.contested, objects.applied, objects.pending, servicePorts.notApplied], [1, 4, 0, 1]);
+    const [told, ...more] = notApplied;
+    assert.deepEqual([told?.object, told?.state, more], [destination, 'contested', []]);
+    assert.match(told?.why ?? '', /keeps rewriting it/);
+    const found = 'weight is 9 and should be 1';
+    const at = [60_000, 30_000, 0].map((ms) => ({ at: new Date(world.nowMs - ms), found }));
+    assert.deepEqual(told?.contest, { times: 3, until: new Date(world.nowMs + 60_000), history: at });
+    const explained = await world.explain('ns1/web');
+    assert.equal(explained.state, 'contested');
+    const notes = explained.history.filter(({ kind }) => kind === 'contested' || kind === 'drift');
+    assert.deepEqual(
+      notes.map(({ kind, object }) => [kind, object]),
+      [...Array.from({ length: 3 }, () => ['drift', destination]), ['contested', destination]],
+      'each once',
+    );
+    await world.pass(60_000);
+    assert.deepEqual((await world.status()).notApplied, []);
+    const after = (await world.explain('ns1/web')).services[0]?.ports[0]?.objects;
+    const mended = after?.find(({ object }) => object === destination);
+    assert.deepEqual([mended?.state, mended?.contest?.until, mended?.contest?.times], ['applied', undefined, 3]);
+  });
+});
+
+describe('an object that somebody else removes again and again', () => {
+  const flush = ({ kernel }: World): void => {
+    const { services } = kernel.outside;
+    for (const id of [...services.keys()]) services.delete(id);
+  };
+
+  test('is put back each time: a table that is flushed five times is there again after each round', async () => {
+    const world = await served();
+    const others = Array.from({ length: 150 }, (_, index) => service(`ns1/s${index}`, `10.97.0.${index + 1}`));
+    await world.say(...others);
+    const before = world.kernel.dump();
+    for (let time = 1; time <= 5; time += 1) {
+      flush(world);
+      const told = contested(world.events).length;
+      const reports = await world.pass(periodMs + 1000);
+      assert.equal(world.kernel.dump(), before, `after time ${time}`);
+      assert.deepEqual(
+        reports.flatMap(({ failures, contested: count }) => [...failures, ...(count === 0 ? [] : [count])]),
+        [],
+      );
+      assert.equal(contested(world.events).length - told, time < 3 ? 0 : 100, 'told, and bounded');
+    }
+    const [event] = contested(world.events);
+    assert.ok(event?.kind === 'contested');
+    assert.match(event.message, /found wrong 3 times.*put back each time/);
+    assert.deepEqual(
+      event.history?.map(({ found }) => found),
+      Array.from({ length: 3 }, () => 'somebody removed it'),
+    );
+    assert.deepEqual((await world.status()).notApplied, []);
+  });
+
+  test('is put back though it was left alone, a virtual service with what was left alone in it', async () => {
+    const world = await served();
+    const before = world.kernel.dump();
+    await quarrel(world);
+    world.kernel.outside.services.get(key)?.destinations.delete(pod);
+    await world.pass(periodMs);
+    assert.equal(world.kernel.dump(), before, 'the destination');
+    await quarrelAgain(world);
+    flush(world);
+    await world.pass(periodMs);
+    assert.equal(world.kernel.dump(), before, 'all of it');
+    assert.equal((await world.status()).objects.contested, 0);
+  });
+
+  test('may be a VIP', async () => {
+    const world = await served();
+    for (let time = 1; time <= 5; time += 1) {
       world.kernel.outside.addresses.delete('kube-ipvs0 10.96.0.10');
       await world.pass(1000);
-      assert.equal(isBound(), time < 3);
+      assert.ok(world.kernel.outside.addresses.has('kube-ipvs0 10.96.0.10'), `after time ${time}`);
     }
-    assert.equal(contested(world.events).length, 1);
-    await world.pass(59_000);
-    assert.ok(!isBound());
-    await world.pass(1000);
-    assert.ok(isBound());
+    assert.equal(contested(world.events).length, 3);
   });
+});
+
+test('an entry that nobody wants and somebody adds again and again is left alone', async () => {
+  const world = await served();
+  const entries = world.kernel.outside.sets.get('KUBE-LOOP-BACK')?.entries;
+  const entry = '10.244.9.9,tcp:80,10.244.9.9';
+  assert.ok(entries);
+  for (let time = 1; time <= 3; time += 1) {
+    entries.add(entry);
+    await world.pass(periodMs);
+    assert.equal(entries.has(entry), time === 3);
+  }
+  const { objects, notApplied } = await world.status();
+  assert.deepEqual([objects.contested, notApplied[0]?.object], [1, `entry KUBE-LOOP-BACK ${entry}`]);
+  await world.pass(60_000);
+  assert.ok(!entries.has(entry));
 });

@@ -5,6 +5,8 @@ import type { Cursor, KernelSession } from '../../../lib/kernel/session.ts';
 export class SessionCalls {
   readonly #counts = new Map<string, number>();
   readonly #openSets = new Set<object>();
+  /** What lists have given, in all. */
+  records = 0;
 
   /** Since the last {@link reset}. */
   get counts(): Readonly<Record<string, number>> {
@@ -29,11 +31,23 @@ export class SessionCalls {
           const call = String(name);
           if (call === 'run') assert.equal(this.#openSets.size, 0, 'a set is held open while something is written');
           this.#counts.set(call, (this.#counts.get(call) ?? 0) + 1);
-          if (call === 'entries') return this.#opened(target.entries(String(words[0])));
-          return Reflect.apply(member, target, words);
+          if (call === 'entries') return this.#opened(this.#counted(target.entries(String(words[0]))));
+          const answer: unknown = Reflect.apply(member, target, words);
+          return isCursor(answer) ? this.#counted(answer) : answer;
         };
       },
     });
+  }
+
+  #counted<T>(cursor: Cursor<T>): Cursor<T> {
+    return {
+      close: () => cursor.close(),
+      next: () => {
+        const slice = cursor.next();
+        this.records += slice?.length ?? 0;
+        return slice;
+      },
+    };
   }
 
   #opened<T>(cursor: Cursor<T>): Cursor<T> {
@@ -51,4 +65,8 @@ export class SessionCalls {
       },
     };
   }
+}
+
+function isCursor(answer: unknown): answer is Cursor<unknown> {
+  return typeof answer === 'object' && answer !== null && 'next' in answer && 'close' in answer;
 }
