@@ -5,8 +5,8 @@ import { familyOf, parseAddress } from '../../lib/address.ts';
 import { Batch } from '../../lib/kernel/batch.ts';
 import { openKernel } from '../../lib/kernel/client.ts';
 import { openSession } from '../../lib/kernel/linux-session.ts';
-import { type KernelSession, readAll } from '../../lib/kernel/session.ts';
-import type { ChangeEvent, IpAddress, LinkAddress, LocalRoute } from '../../lib/types.ts';
+import { type Cursor, type KernelSession, readAll } from '../../lib/kernel/session.ts';
+import type { ChangeEvent, IpAddress, LinkAddress, LinkAddressState, LocalRoute } from '../../lib/types.ts';
 import { runTool } from '../harness/run-tool.ts';
 
 const LINK = 'route-test0';
@@ -206,6 +206,36 @@ describe('routes', () => {
     } finally {
       ok(new Batch().removeLocalRoute(foreign));
     }
+  });
+
+  test('in slices the same is listed as in one go; what changes meanwhile is told, or does no harm to the rest', () => {
+    const vip = (index: number): IpAddress => ip(`10.211.${index >> 8}.${index & 255}`);
+    const batch = new Batch().ensureLink(LINK);
+    const count = 2000;
+    for (let index = 0; index < count; index += 1) {
+      batch.addAddress({ link: LINK, address: vip(index), prefixLength: 32 });
+      batch.addLocalRoute({ address: ip(`10.212.${index >> 8}.${index & 255}`), prefixLength: 32, protocol: OWNER });
+    }
+    ok(batch);
+    const sizes: number[] = [];
+    const listed = <T>(cursor: Cursor<T>): T[] => {
+      const all: T[] = [];
+      for (let slice = cursor.next(); slice !== undefined; slice = cursor.next()) {
+        sizes.push(slice.length);
+        all.push(...slice);
+      }
+      return all;
+    };
+    // Without their lifetimes, which run out.
+    const names = (states: readonly LinkAddressState[]) => states.map(({ link, address }) => `${link} ${address}`);
+    assert.deepEqual(names(listed(session.addresses({ inSlices: true }))), names(readAll(session.addresses())));
+    const owner = { protocol: OWNER };
+    assert.deepEqual(listed(session.localRoutes(owner, { inSlices: true })), readAll(session.localRoutes(owner)));
+    assert.ok(Math.max(...sizes) < 1500, `slices of ${sizes}`);
+    const cursor = session.addresses({ inSlices: true });
+    cursor.next();
+    ok(new Batch().removeAddress(LINK, vip(count - 1), 32));
+    assert.throws(() => listed(cursor), { errnoName: 'EINTR' });
   });
 
   test('a monitor tells of links and addresses in the kernel’s order, and of a loss', async () => {
