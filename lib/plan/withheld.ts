@@ -108,7 +108,7 @@ export class Withheld {
       const isGuard = guardSetIds.includes(id);
       if ((isTupleSet(id) || isGuard || id === 'NODE-PORT-SCTP-HASH') && this.#leftOver.has(service)) return true;
       if (id === 'NODE-PORT-SCTP-HASH') return this.#lasting.has(service);
-      if (isTupleSet(id)) return this.#hasHeldTuple(family, entry);
+      if (isTupleSet(id)) return this.#hasHeldTuple(family, entry) || this.#hasHeldExemption(id, family, entry);
       return isGuard && id !== 'LOAD-BALANCER-FW' && this.#hasHeldFirewall(family, entry);
     }
     if (id !== 'NODE-PORT-TCP' && id !== 'NODE-PORT-UDP') return false;
@@ -132,6 +132,13 @@ export class Withheld {
       const set = setName(id, family);
       return this.#desired.sets.get(set)?.has(entry) === true && this.#hold.has(entryObject(set, entry));
     });
+  }
+
+  /** Without this one the external IP would be exempt from SNAT. */
+  #hasHeldExemption(id: SetId, family: IpFamily, entry: SetEntry): boolean {
+    const set = setName('EXTERNAL-IP-LOCAL', family);
+    if (id === 'EXTERNAL-IP-LOCAL' || this.#desired.sets.get(set)?.has(entry) === true) return false;
+    return this.#applied.sets.get(set)?.has(entry) === true && this.#hold.has(entryObject(set, entry));
   }
 
   #hasHeldFirewall(family: IpFamily, entry: SetEntry): boolean {

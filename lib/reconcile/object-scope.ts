@@ -72,9 +72,7 @@ export function markWithDependents(
       markAddress(dirty, scope.address);
       const { protocol, port } = scope;
       markGuards(dirty, tupleEntry(scope.address, protocol, port), familyOf(scope.address), applied);
-      for (const id of tupleSetIds) {
-        addDirtyEntry(dirty, setName(id, familyOf(scope.address)), tupleEntry(scope.address, protocol, port));
-      }
+      markTuples(dirty, scope);
       markNodePort(dirty, scope);
       markPorts(dirty, planner, serviceObject(scope.service));
       return;
@@ -102,14 +100,22 @@ function markGuards(dirty: DirtyObjects, tuple: SetEntry, family: IpFamily, appl
 
 /**
  * The node port that goes on for as long as the firewall entry of the VIP that takes its place is not there; the address that is not bound while
- * it has a tuple which nobody wants.
+ * it has a tuple which nobody wants; the other tuples of a VIP, which stay for as long as it is exempt from SNAT.
  */
 function markFrontend(dirty: DirtyObjects, set: SetName, entry: SetEntry): void {
   const id = setIdOf(set)?.id;
   const key = serviceKeyOf(serviceOfTuple(entry) ?? '');
   if (id === undefined || key === undefined) return;
   if (id === 'LOAD-BALANCER-FW') markNodePort(dirty, key);
-  if (tupleSetIds.includes(id)) markAddress(dirty, key.address);
+  if (!tupleSetIds.includes(id)) return;
+  markAddress(dirty, key.address);
+  if (id === 'EXTERNAL-IP-LOCAL') markTuples(dirty, key);
+}
+
+function markTuples(dirty: DirtyObjects, { address, protocol, port }: AddressServiceKey): void {
+  for (const id of tupleSetIds) {
+    addDirtyEntry(dirty, setName(id, familyOf(address)), tupleEntry(address, protocol, port));
+  }
 }
 
 function markNodePort(dirty: DirtyObjects, { address, protocol, port }: AddressServiceKey): void {

@@ -95,6 +95,28 @@ for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
   });
 }
 
+test('found by chance: what a killed process left in the sets of both policies goes without a moment in which it is exempt from SNAT', async () => {
+  for (const isRefused of [false, true]) {
+    const world = new WatchedWorld();
+    await world.start();
+    const ports = [servicePort('p80', 80), servicePort('q', 81)];
+    const externalIPs = [ip('203.0.113.5')];
+    await world.change([service({ ports, externalIPs, externalPolicyLocal: true })]);
+    // The second tuple, the destinations: killed before the first tuple goes.
+    await world.changeAndKill([service({ ports, externalIPs }), slice([e2])], 4);
+    world.changeWhileDown([service({ ports: [servicePort('q', 81)], externalIPs })]);
+    if (isRefused) {
+      world.kernel.failNext(
+        (operation) => operation.verb === 'remove-entry' && operation.set.name === 'KUBE-EXTERNAL-IP-LOCAL',
+        'EPERM',
+      );
+    }
+    await world.restart();
+    await world.heal();
+    world.checkDone();
+  }
+});
+
 test('found by chance: a VIP is not bound again before a tuple is gone that could not be removed with it', async () => {
   const world = new WatchedWorld();
   await world.start();
