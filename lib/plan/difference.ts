@@ -12,6 +12,7 @@ import {
   type Phase,
   phaseCount,
   phaseRank,
+  qualifiesOthers,
   removalPhase,
 } from './phases.ts';
 import { sameDestination, sameService } from './same.ts';
@@ -316,6 +317,7 @@ class Round {
   }
 
   #removalPhase(set: SetName, entry: SetEntry): Phase {
+    if (qualifiesOthers(set, entry, this.#applied)) return 'remove exemption';
     const phase = removalPhase(set, entry, this.#desired, (address) => this.#staysBound(address));
     const isTuple = phase === 'remove tuple of bound address';
     const isExemption = phase === 'remove exemption';

@@ -120,6 +120,16 @@ export function removalPhase(
   }
 }
 
+/**
+ * An exempt external IP that is in another tuple set, too, as when a process died on the way from one to the other: without the other first its
+ * back ends would be reached without SNAT.
+ */
+export function qualifiesOthers(set: SetName, entry: SetEntry, applied: KernelState): boolean {
+  const known = setIdOf(set);
+  if (known?.id !== 'EXTERNAL-IP-LOCAL') return false;
+  return tupleSetIds.some((id) => id !== known.id && applied.sets.get(setName(id, known.family))?.has(entry) === true);
+}
+
 /** The exempt external IP needs no tuple as a node port, and SNAT. */
 export function becomesNodePort(set: SetName, entry: SetEntry, desired: KernelState): boolean {
   const known = setIdOf(set);

@@ -20,7 +20,7 @@ import {
   tupleEntry,
   tupleSetIds,
 } from './sets.ts';
-import { type KernelState, type ServiceId, type SetName, serviceFamily } from './state.ts';
+import { type KernelState, type ServiceId, type SetName, serviceFamily, serviceKeyOf } from './state.ts';
 
 export interface WithheldOptions {
   /** See `DifferenceOptions`. */
@@ -38,8 +38,12 @@ export class Withheld {
   readonly #blocked = new Set<ServiceId>();
   /** Those of them that lack what restricts who may reach them: they get nothing, not even where they are. */
   readonly #unguarded = new Set<ServiceId>();
+  /** Those of the unguarded that are there, as node ports: they go on as they are, with what marks their packets for SNAT. */
+  readonly #lasting = new Set<ServiceId>();
   /** Nobody wants them any more, and they could not be removed. */
   readonly #leftOver = new Set<ServiceId>();
+  /** VIPs with a tuple that has no virtual service, and that is to stay so in this round: bound, they would let its packets to a port of the host. */
+  readonly #leaky = new Set<IpAddress>();
   /** They keep clients' addresses for as long as an entry cannot be removed: no back end may come that needs SNAT. */
   readonly #exempt = new Set<ServiceId>();
 
@@ -50,6 +54,7 @@ export class Withheld {
     this.#hold = hold;
     for (const object of hold) this.#block(object);
     for (const service of unruled) this.#shut(service);
+    for (const service of this.#blocked) this.#leak(service);
   }
 
   isHeld(object: ObjectId): boolean {
@@ -78,8 +83,12 @@ export class Withheld {
     return services.length > 0 && services.every((id) => this.#untouchable.has(id) || this.#blocked.has(id));
   }
 
-  /** Nothing on the address can be served, or nothing protects it: KUBE-IPVS-IPS does not have it and cannot get it now. */
+  /**
+   * Nothing on the address can be served, or nothing protects it: KUBE-IPVS-IPS does not have it and cannot get it now; or it has a tuple without a
+   * virtual service.
+   */
   binding(address: IpAddress): boolean {
+    if (this.#leaky.has(address)) return true;
     const set = boundSetOf(address);
     const isProtected = this.#applied.sets.get(set)?.has(address) ?? false;
     return this.addition(set, address) || (!isProtected && this.#hold.has(entryObject(set, address)));
@@ -88,24 +97,24 @@ export class Withheld {
   /**
    * The virtual service should be gone and could not be removed: its tuple or node port says that it is ours, and its source ranges go on
    * restricting it. Or it stays, and its new tuple could not be added: without any it would be refused. Or a firewall entry could not be
-   * removed: the ranges that it refers to stay.
+   * removed: the ranges that it refers to stay. Or a node port is to become a VIP that has to wait: it goes on as a node port.
    */
   removal(set: SetName, entry: SetEntry): boolean {
     const known = setIdOf(set);
-    if (this.#hold.size === 0 || known === undefined) return false;
+    if (known === undefined || (this.#hold.size === 0 && this.#lasting.size === 0)) return false;
     const { id, family } = known;
     const service = serviceOfTuple(entry);
     if (service !== undefined) {
       const isGuard = guardSetIds.includes(id);
       if ((isTupleSet(id) || isGuard || id === 'NODE-PORT-SCTP-HASH') && this.#leftOver.has(service)) return true;
-      if (isTupleSet(id)) return this.#hasHeldTuple(family, entry);
+      if (id === 'NODE-PORT-SCTP-HASH') return this.#lasting.has(service);
+      if (isTupleSet(id)) return this.#hasHeldTuple(family, entry) || this.#hasHeldExemption(id, family, entry);
       return isGuard && id !== 'LOAD-BALANCER-FW' && this.#hasHeldFirewall(family, entry);
     }
     if (id !== 'NODE-PORT-TCP' && id !== 'NODE-PORT-UDP') return false;
     const start = `${id === 'NODE-PORT-UDP' ? 'udp' : 'tcp'} ${family === 'IPv6' ? '[' : ''}`;
-    return some(this.#leftOver, (name) => {
-      return name.startsWith(start) && name.endsWith(`:${entry}`) && this.#exists(name);
-    });
+    const isOf = (name: ServiceId): boolean => name.startsWith(start) && name.endsWith(`:${entry}`);
+    return some(this.#lasting, isOf) || some(this.#leftOver, (name) => isOf(name) && this.#exists(name));
   }
 
   /** A destination of a virtual service that the entry speaks of could not be drained yet. */
@@ -125,6 +134,13 @@ export class Withheld {
     });
   }
 
+  /** Without this one the external IP would be exempt from SNAT. */
+  #hasHeldExemption(id: SetId, family: IpFamily, entry: SetEntry): boolean {
+    const set = setName('EXTERNAL-IP-LOCAL', family);
+    if (id === 'EXTERNAL-IP-LOCAL' || this.#desired.sets.get(set)?.has(entry) === true) return false;
+    return this.#applied.sets.get(set)?.has(entry) === true && this.#hold.has(entryObject(set, entry));
+  }
+
   #hasHeldFirewall(family: IpFamily, entry: SetEntry): boolean {
     const set = setName('LOAD-BALANCER-FW', family);
     const tuple = entry.split(',').slice(0, 2).join();
@@ -139,6 +155,14 @@ export class Withheld {
     if (this.#exists(id) && hasTuple(this.#applied.sets, serviceFamily(key), tuple)) return;
     this.#blocked.add(id);
     this.#unguarded.add(id);
+    if (this.#exists(id)) this.#lasting.add(id);
+  }
+
+  #leak(id: ServiceId): void {
+    const key = this.#exists(id) ? undefined : serviceKeyOf(id);
+    if (key === undefined) return;
+    const tuple = tupleEntry(key.address, key.protocol, key.port);
+    if (hasTuple(this.#applied.sets, serviceFamily(key), tuple)) this.#leaky.add(key.address);
   }
 
   /** Nothing marks the packets of these node ports for SNAT: without a back end they are refused. */
@@ -183,6 +207,7 @@ export class Withheld {
       const service = serviceOfTuple(name);
       if (known === undefined) return;
       if (this.#applied.sets.get(first)?.has(name)) {
+        if (isTupleSet(known) && service !== undefined && !this.#desired.services.has(service)) this.#leak(service);
         if (known === 'EXTERNAL-IP-LOCAL' || localTwins.has(known)) this.#keepExempt(first, known, name);
         return;
       }

@@ -4,10 +4,10 @@ import type { Operation } from '../operations.ts';
 import { addDirtyDestinations, addDirtyEntry, type DirtyObjects } from '../plan/dirty.ts';
 import { entryObject, type ObjectId, serviceObject } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
-import { boundSetOf, nodePortSets, setIdOf, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
-import { type KernelState, type ServiceId, type SetName, serviceId } from '../plan/state.ts';
+import { boundSetOf, nodePortSets, serviceOfTuple, setIdOf, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
+import { type KernelState, type ServiceId, type SetName, serviceId, serviceKeyOf } from '../plan/state.ts';
 import { bindingObject, vipKinds } from '../plan/vip-binding.ts';
-import type { IpAddress, IpFamily, Protocol, ServiceKey, SetEntry } from '../types.ts';
+import type { AddressServiceKey, IpAddress, IpFamily, Protocol, ServiceKey, SetEntry } from '../types.ts';
 
 /** A destination belongs to its service; `static`: the link or a set itself. */
 export type ObjectScope =
@@ -72,16 +72,14 @@ export function markWithDependents(
       markAddress(dirty, scope.address);
       const { protocol, port } = scope;
       markGuards(dirty, tupleEntry(scope.address, protocol, port), familyOf(scope.address), applied);
-      for (const id of tupleSetIds) {
-        addDirtyEntry(dirty, setName(id, familyOf(scope.address)), tupleEntry(scope.address, protocol, port));
-      }
-      const nodePort = protocol === 'sctp' ? tupleEntry(scope.address, protocol, port) : String(port);
-      addDirtyEntry(dirty, setName(nodePortSets(protocol).all, familyOf(scope.address)), nodePort);
+      markTuples(dirty, scope);
+      markNodePort(dirty, scope);
       markPorts(dirty, planner, serviceObject(scope.service));
       return;
     }
     case 'entry':
       addDirtyEntry(dirty, scope.set, scope.entry);
+      markFrontend(dirty, scope.set, scope.entry);
       markRanges(dirty, scope.set, scope.entry, applied);
       markPorts(dirty, planner, entryObject(scope.set, scope.entry));
       return;
@@ -98,6 +96,31 @@ function markGuards(dirty: DirtyObjects, tuple: SetEntry, family: IpFamily, appl
   const firewall = setName('LOAD-BALANCER-FW', family);
   addDirtyEntry(dirty, firewall, tuple);
   markRanges(dirty, firewall, tuple, applied);
+}
+
+/**
+ * The node port that goes on for as long as the firewall entry of the VIP that takes its place is not there; the address that is not bound while
+ * it has a tuple which nobody wants; the other tuples of a VIP, which stay for as long as it is exempt from SNAT.
+ */
+function markFrontend(dirty: DirtyObjects, set: SetName, entry: SetEntry): void {
+  const id = setIdOf(set)?.id;
+  const key = serviceKeyOf(serviceOfTuple(entry) ?? '');
+  if (id === undefined || key === undefined) return;
+  if (id === 'LOAD-BALANCER-FW') markNodePort(dirty, key);
+  if (!tupleSetIds.includes(id)) return;
+  markAddress(dirty, key.address);
+  if (id === 'EXTERNAL-IP-LOCAL') markTuples(dirty, key);
+}
+
+function markTuples(dirty: DirtyObjects, { address, protocol, port }: AddressServiceKey): void {
+  for (const id of tupleSetIds) {
+    addDirtyEntry(dirty, setName(id, familyOf(address)), tupleEntry(address, protocol, port));
+  }
+}
+
+function markNodePort(dirty: DirtyObjects, { address, protocol, port }: AddressServiceKey): void {
+  const entry = protocol === 'sctp' ? tupleEntry(address, protocol, port) : String(port);
+  addDirtyEntry(dirty, setName(nodePortSets(protocol).all, familyOf(address)), entry);
 }
 
 /** The source ranges that are there for a firewall entry. */

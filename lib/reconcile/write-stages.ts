@@ -11,7 +11,7 @@ import { unboundBy } from '../plan/vip-binding.ts';
  * exempt ones (back ends come that need the SNAT), before anything is exempt from SNAT (what needed it has drained by then), between the tuples
  * that come and those that go (they may be of the same virtual service), before addresses are bound (they must be protected by then), before
  * what is bound in the other way is unbound (it may be the same VIPs), before virtual services are removed (a VIP that cannot be unbound, or a
- * tuple that stays, would let their packets to ports of the host), before the entries that tell whose a virtual service is are removed, before
+ * tuple that stays, would let their packets to ports of the host), before tuples that an exempt one stood beside, before the entries that tell whose a virtual service is are removed, before
  * source ranges are (no firewall entry refers to them by then).
  */
 export function stageEnds(changes: readonly Change[]): number[] {
@@ -29,6 +29,7 @@ export function stageEnds(changes: readonly Change[]): number[] {
     at.lastBeforeServiceRemoval + 1,
     at.endsExempt ? at.lastTuple + 1 : 0,
     at.lastEnding + 1,
+    at.firstQualifiedRemoval,
     at.firstRangeRemoval,
     changes.length,
   ].filter((end) => end > 0);
@@ -51,6 +52,8 @@ interface Landmarks {
   lastTupleRemoval: number;
   /** The tuple of a frontend that is exempt from SNAT goes. */
   endsExempt: boolean;
+  /** A tuple goes after that: it may be what was exempt. */
+  firstQualifiedRemoval: number;
   firstBinding: number;
   firstBindingIsAddress: boolean;
   /** After that. */
@@ -76,6 +79,7 @@ function landmarks(changes: readonly Change[]): Landmarks {
     lastTuple: -1,
     lastTupleRemoval: -1,
     endsExempt: false,
+    firstQualifiedRemoval: -1,
     firstBinding: -1,
     firstBindingIsAddress: false,
     firstRouteRemoval: -1,
@@ -148,7 +152,11 @@ function noteAddition(at: Landmarks, set: SetName, index: number): void {
 function noteRemoval(at: Landmarks, set: SetName, index: number): void {
   const id = setIdOf(set)?.id;
   if (id === undefined) return;
-  if (tupleSetIds.includes(id)) at.lastTupleRemoval = index;
+  if (tupleSetIds.includes(id)) {
+    at.lastTupleRemoval = index;
+    const isQualified = at.endsExempt && id !== 'EXTERNAL-IP-LOCAL';
+    if (isQualified && at.firstQualifiedRemoval < 0) at.firstQualifiedRemoval = index;
+  }
   if (id === 'EXTERNAL-IP') at.lastSnatEnd = index;
   if (id === 'EXTERNAL-IP-LOCAL') at.endsExempt = true;
   if (isRange(id) && at.firstRangeRemoval < 0) at.firstRangeRemoval = index;

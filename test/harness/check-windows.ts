@@ -92,7 +92,8 @@ function checkReach(id: ServiceId, window: Window): void {
   const [now, after] = [state, desired].map((side) => reach(side, id, interfaces));
   const before = reach(window.before, id, interfacesBefore);
   const mayFail = isHarmed(id);
-  if (serves(before) && serves(after) && !mayFail) assert.ok(serves(now), `${id} is not served in between`);
+  const mayBeUnserved = mayFail || isLost(state.services.get(id), window);
+  if (serves(before) && serves(after) && !mayBeUnserved) assert.ok(serves(now), `${id} is not served in between`);
   if (now === undefined || !serves(now)) return;
   const sides = [before, after].filter((side) => side !== undefined);
   const [first] = sides;
@@ -120,6 +121,13 @@ function checkReach(id: ServiceId, window: Window): void {
   const exempt = now.isTranslated ? [] : now.destinations.filter((name) => name.endsWith(' masquerade'));
   const known = sides.flatMap(({ isTranslated, destinations }) => (isTranslated ? [] : destinations));
   for (const name of exempt) assert.ok(known.includes(name), `${name} of ${id} is reached without SNAT`);
+}
+
+/** The node has lost the address, before the first write: until it is bound no packet for it comes in, whatever is written. */
+function isLost(node: ServiceNode | undefined, { state, before, interfaces, interfacesBefore }: Window): boolean {
+  const address = node?.service.key.address;
+  if (address === undefined || isBound(before, address) || isBound(state, address)) return false;
+  return interfacesBefore.has(address) && !interfaces.has(address);
 }
 
 /** Who may come in before and after. */

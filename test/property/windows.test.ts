@@ -10,6 +10,7 @@ import type { ReconcileInit } from '../../lib/reconcile/protocol.ts';
 import type { ObjectRecord } from '../../lib/records.ts';
 import type { Fault } from '../../lib/testing/fake-kernel.ts';
 import { histories, oneService } from '../harness/arbitrary-records.ts';
+import { e2, ip, nodeAddresses, service, servicePort, slice } from '../harness/records.ts';
 import { runs } from '../harness/runs.ts';
 import { WatchedWorld } from '../harness/watched-world.ts';
 
@@ -64,4 +65,69 @@ test('an operation that the kernel refuses, at any place of any pass: still noth
     ),
     { numRuns: runs(150, 6000) },
   );
+});
+
+test('found by chance: a cluster IP that the node had as an address of its own is bound when the node loses it', async () => {
+  const world = new WatchedWorld();
+  await world.start();
+  await world.change([service({ clusterIPs: [ip('192.168.1.10')] }), slice([e2])]);
+  await world.change([nodeAddresses('172.17.0.1')]);
+  world.checkDone();
+});
+
+for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
+  test(`found by chance: a ${protocol} node port that becomes a VIP keeps its SNAT for as long as the rule or the firewall entry of the VIP is not there`, async () => {
+    const nodePort = service({ ports: [servicePort('p80', 80, protocol, 30001)] });
+    const ports = [{ name: 'p80', protocol, port: 8080 }];
+    const vip = { ports: [servicePort('', 30001, protocol)], loadBalancerIPs: [ip('192.168.1.10')] };
+    for (const sourceRanges of [[], ['10.0.0.0/8']]) {
+      const world = new WatchedWorld();
+      await world.start();
+      await world.change([nodePort, slice([e2], { ports })]);
+      world.kernel.failNext(
+        (operation) => operation.verb === 'add-entry' && operation.set.name.endsWith('-FW'),
+        'ENOMEM',
+      );
+      await world.change([service({ ...vip, sourceRanges, hasSourceRanges: true })]);
+      await world.heal();
+      world.checkDone();
+    }
+  });
+}
+
+test('found by chance: what a killed process left in the sets of both policies goes without a moment in which it is exempt from SNAT', async () => {
+  for (const isRefused of [false, true]) {
+    const world = new WatchedWorld();
+    await world.start();
+    const ports = [servicePort('p80', 80), servicePort('q', 81)];
+    const externalIPs = [ip('203.0.113.5')];
+    await world.change([service({ ports, externalIPs, externalPolicyLocal: true })]);
+    // The second tuple, the destinations: killed before the first tuple goes.
+    await world.changeAndKill([service({ ports, externalIPs }), slice([e2])], 4);
+    world.changeWhileDown([service({ ports: [servicePort('q', 81)], externalIPs })]);
+    if (isRefused) {
+      world.kernel.failNext(
+        (operation) => operation.verb === 'remove-entry' && operation.set.name === 'KUBE-EXTERNAL-IP-LOCAL',
+        'EPERM',
+      );
+    }
+    await world.restart();
+    await world.heal();
+    world.checkDone();
+  }
+});
+
+test('found by chance: a VIP is not bound again before a tuple is gone that could not be removed with it', async () => {
+  const world = new WatchedWorld();
+  await world.start();
+  await world.change([service({ ports: [servicePort('a', 80), servicePort('b', 80, 'udp')] })]);
+  world.kernel.failNext(
+    (operation) => operation.verb === 'remove-entry' && operation.entry.endsWith(',udp:80'),
+    'EPERM',
+  );
+  await world.change([service(null)]);
+  await world.change([service({}, 'ns1/other'), slice([e2], { service: 'ns1/other' })]);
+  assert.deepEqual([...world.state.addresses], []);
+  await world.pass(2000);
+  world.checkDone();
 });
