@@ -1,4 +1,5 @@
 /** A reconciler in this thread, called as the pump calls it: whatever it wants to go on with at once is a tick, until it wants nothing more. */
+import { setImmediate } from 'node:timers/promises';
 import type { Iptables } from '../../lib/kernel/iptables.ts';
 import type { ReconcileEffects } from '../../lib/reconcile/effects.ts';
 import type { ReconcileInit, ReconcileReply, ReconcileRequest, SyncReport } from '../../lib/reconcile/protocol.ts';
@@ -112,6 +113,7 @@ export function fakeEffects(kernel: FakeKernel = new FakeKernel()): ReconcileEff
     interfaceAddresses: () => [],
     random: Math.random,
     nowMicros,
+    turn: () => setImmediate(),
   };
 }
 
