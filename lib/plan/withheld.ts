@@ -97,7 +97,8 @@ export class Withheld {
   /**
    * The virtual service should be gone and could not be removed: its tuple or node port says that it is ours, and its source ranges go on
    * restricting it. Or it stays, and its new tuple could not be added: without any it would be refused. Or a firewall entry could not be
-   * removed: the ranges that it refers to stay. Or a node port is to become a VIP that has to wait: it goes on as a node port.
+   * removed: the ranges that it refers to stay. Or a tuple could not be: what it keeps there goes on being restricted. Or a node port is to become
+   * a VIP that has to wait: it goes on as a node port.
    */
   removal(set: SetName, entry: SetEntry): boolean {
     const known = setIdOf(set);
@@ -109,7 +110,10 @@ export class Withheld {
       if ((isTupleSet(id) || isGuard || id === 'NODE-PORT-SCTP-HASH') && this.#leftOver.has(service)) return true;
       if (id === 'NODE-PORT-SCTP-HASH') return this.#lasting.has(service);
       if (isTupleSet(id)) return this.#hasHeldTuple(family, entry) || this.#hasHeldExemption(id, family, entry);
-      return isGuard && id !== 'LOAD-BALANCER-FW' && this.#hasHeldFirewall(family, entry);
+      if (!isGuard) return false;
+      return (
+        this.#hasStuckTuple(service, family) || (id !== 'LOAD-BALANCER-FW' && this.#hasHeldFirewall(family, entry))
+      );
     }
     if (id !== 'NODE-PORT-TCP' && id !== 'NODE-PORT-UDP') return false;
     const start = `${id === 'NODE-PORT-UDP' ? 'udp' : 'tcp'} ${family === 'IPv6' ? '[' : ''}`;
@@ -131,6 +135,17 @@ export class Withheld {
     return tupleSetIds.some((id) => {
       const set = setName(id, family);
       return this.#desired.sets.get(set)?.has(entry) === true && this.#hold.has(entryObject(set, entry));
+    });
+  }
+
+  /** The tuple of a virtual service that nobody wants any more could not be removed. */
+  #hasStuckTuple(service: ServiceId, family: IpFamily): boolean {
+    const key = this.#desired.services.has(service) ? undefined : this.#applied.services.get(service)?.service.key;
+    if (key === undefined) return false;
+    const tuple = tupleEntry(key.address, key.protocol, key.port);
+    return tupleSetIds.some((id) => {
+      const set = setName(id, family);
+      return this.#applied.sets.get(set)?.has(tuple) === true && this.#hold.has(entryObject(set, tuple));
     });
   }
 

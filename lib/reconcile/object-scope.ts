@@ -79,7 +79,7 @@ export function markWithDependents(
     }
     case 'entry':
       addDirtyEntry(dirty, scope.set, scope.entry);
-      markFrontend(dirty, scope.set, scope.entry);
+      markFrontend(dirty, scope.set, scope.entry, applied);
       markRanges(dirty, scope.set, scope.entry, applied);
       markPorts(dirty, planner, entryObject(scope.set, scope.entry));
       return;
@@ -100,15 +100,18 @@ function markGuards(dirty: DirtyObjects, tuple: SetEntry, family: IpFamily, appl
 
 /**
  * The node port that goes on for as long as the firewall entry of the VIP that takes its place is not there; the address that is not bound while
- * it has a tuple which nobody wants; the other tuples of a VIP, which stay for as long as it is exempt from SNAT.
+ * it has a tuple which nobody wants; the virtual service that stays for as long as its tuple does, with what restricts it; the other tuples of a
+ * VIP, which stay for as long as it is exempt from SNAT.
  */
-function markFrontend(dirty: DirtyObjects, set: SetName, entry: SetEntry): void {
+function markFrontend(dirty: DirtyObjects, set: SetName, entry: SetEntry, applied: KernelState): void {
   const id = setIdOf(set)?.id;
   const key = serviceKeyOf(serviceOfTuple(entry) ?? '');
   if (id === undefined || key === undefined) return;
   if (id === 'LOAD-BALANCER-FW') markNodePort(dirty, key);
   if (!tupleSetIds.includes(id)) return;
   markAddress(dirty, key.address);
+  dirty.services.add(serviceId(key));
+  markGuards(dirty, entry, familyOf(key.address), applied);
   if (id === 'EXTERNAL-IP-LOCAL') markTuples(dirty, key);
 }
 

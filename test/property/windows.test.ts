@@ -131,3 +131,18 @@ test('found by chance: a VIP is not bound again before a tuple is gone that coul
   await world.pass(2000);
   world.checkDone();
 });
+
+test('found by chance: a virtual service that stays because its tuple could not be removed stays restricted, too, and goes with it', async () => {
+  const world = new WatchedWorld();
+  await world.start();
+  const restricted = { loadBalancerIPs: [ip('198.18.0.1')], sourceRanges: ['10.0.0.0/8'], hasSourceRanges: true };
+  const ports = [servicePort('p80', 80), servicePort('q', 81)];
+  await world.change([service({ ...restricted, ports }), slice([e2])]);
+  world.kernel.failNext(
+    (operation) => operation.verb === 'remove-entry' && operation.entry === '198.18.0.1,tcp:80',
+    'EPERM',
+  );
+  await world.change([service({ ...restricted, ports: ports.slice(1) })]);
+  await world.heal();
+  world.checkDone();
+});
