@@ -158,6 +158,11 @@ export const guardSetIds: readonly SetId[] = [
   'LOAD-BALANCER-SOURCE-CIDR',
 ];
 
+/** Its entries let somebody in to what a firewall entry closes. */
+export function isRangeSet(id: SetId): boolean {
+  return guardSetIds.includes(id) && id !== 'LOAD-BALANCER-FW';
+}
+
 /** Sets that exempt traffic from SNAT; each entry has a twin in the set of the same name without `-LOCAL`. */
 export const localTwins: ReadonlyMap<SetId, SetId> = new Map([
   ['NODE-PORT-LOCAL-TCP', 'NODE-PORT-TCP'],

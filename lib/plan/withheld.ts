@@ -11,6 +11,7 @@ import {
   boundSetOf,
   guardSetIds,
   hasTuple,
+  isRangeSet,
   localTwins,
   nodePortIds,
   type SetId,
@@ -224,6 +225,9 @@ export class Withheld {
       if (this.#applied.sets.get(first)?.has(name)) {
         if (isTupleSet(known) && service !== undefined && !this.#desired.services.has(service)) this.#leak(service);
         if (known === 'EXTERNAL-IP-LOCAL' || localTwins.has(known)) this.#keepExempt(first, known, name);
+        // A range that cannot be removed would let in those whom its new owner keeps out.
+        if (isRangeSet(known) && service !== undefined && !this.#desired.sets.get(first)?.has(name))
+          this.#shut(service);
         return;
       }
       if (nodePortIds.has(known)) this.#shutNodePort(first, known, name);

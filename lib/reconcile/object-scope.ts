@@ -4,7 +4,16 @@ import type { Operation } from '../operations.ts';
 import { addDirtyDestinations, addDirtyEntry, type DirtyObjects } from '../plan/dirty.ts';
 import { entryObject, type ObjectId, serviceObject } from '../plan/object-id.ts';
 import type { Planner } from '../plan/planner.ts';
-import { boundSetOf, nodePortSets, serviceOfTuple, setIdOf, setName, tupleEntry, tupleSetIds } from '../plan/sets.ts';
+import {
+  boundSetOf,
+  isRangeSet,
+  nodePortSets,
+  serviceOfTuple,
+  setIdOf,
+  setName,
+  tupleEntry,
+  tupleSetIds,
+} from '../plan/sets.ts';
 import { type KernelState, type ServiceId, type SetName, serviceId, serviceKeyOf } from '../plan/state.ts';
 import { bindingObject, vipKinds } from '../plan/vip-binding.ts';
 import type { AddressServiceKey, IpAddress, IpFamily, Protocol, ServiceKey, SetEntry } from '../types.ts';
@@ -82,6 +91,7 @@ export function markWithDependents(
       markFrontend(dirty, scope.set, scope.entry, applied);
       markRanges(dirty, scope.set, scope.entry, applied);
       markPorts(dirty, planner, entryObject(scope.set, scope.entry));
+      markPortsOfRange(dirty, scope.set, scope.entry, planner);
       return;
     case 'address':
       markAddress(dirty, scope.address);
@@ -141,6 +151,13 @@ function markRanges(dirty: DirtyObjects, set: SetName, tuple: SetEntry, applied:
 function markAddress(dirty: DirtyObjects, address: IpAddress): void {
   dirty.addresses.add(address);
   addDirtyEntry(dirty, boundSetOf(address), address);
+}
+
+/** Who comes to the place of a range that cannot be removed waits for it. */
+function markPortsOfRange(dirty: DirtyObjects, set: SetName, entry: SetEntry, planner: Planner): void {
+  const id = setIdOf(set)?.id;
+  const service = serviceOfTuple(entry);
+  if (id !== undefined && isRangeSet(id) && service !== undefined) markPorts(dirty, planner, serviceObject(service));
 }
 
 /** Everything that the service ports want that want this object. */

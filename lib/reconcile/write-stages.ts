@@ -1,7 +1,7 @@
 /** Where a writer stops and looks at the answers before it goes on: later writes rely on earlier ones having worked. */
 import type { Operation, Verb } from '../operations.ts';
 import type { Change } from '../plan/change.ts';
-import { guardSetIds, localTwins, nodePortIds, type SetId, setIdOf, tupleSetIds } from '../plan/sets.ts';
+import { guardSetIds, isRangeSet, localTwins, nodePortIds, setIdOf, tupleSetIds } from '../plan/sets.ts';
 import type { SetName } from '../plan/state.ts';
 import { unboundBy } from '../plan/vip-binding.ts';
 
@@ -159,11 +159,7 @@ function noteRemoval(at: Landmarks, set: SetName, index: number): void {
   }
   if (id === 'EXTERNAL-IP') at.lastSnatEnd = index;
   if (id === 'EXTERNAL-IP-LOCAL') at.endsExempt = true;
-  if (isRange(id) && at.firstRangeRemoval < 0) at.firstRangeRemoval = index;
-}
-
-function isRange(id: SetId): boolean {
-  return guardSetIds.includes(id) && id !== 'LOAD-BALANCER-FW';
+  if (isRangeSet(id) && at.firstRangeRemoval < 0) at.firstRangeRemoval = index;
 }
 
 /** A VIP was bound, or unbound. */

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import type { ReconcileInit } from '../../lib/reconcile/protocol.ts';
 import type { ObjectRecord } from '../../lib/records.ts';
 import { histories, oneService } from '../harness/arbitrary-records.ts';
-import { runs } from '../harness/runs.ts';
+import { steadyRuns } from '../harness/runs.ts';
 import { isOrphan, WatchedWorld } from '../harness/watched-world.ts';
 import { foreignService, newKernel } from '../unit/reconcile/world.ts';
 
@@ -26,7 +26,7 @@ function crowdedWorld(init: Partial<ReconcileInit>): WatchedWorld {
 }
 
 test('a process that finds what an earlier one wrote writes nothing; with other options it changes what those are about, in place', async () => {
-  const numRuns = runs(50, 2000);
+  const runs = steadyRuns(50, 2000);
   let updates = 0;
   let moves = 0;
   await fc.assert(
@@ -47,9 +47,9 @@ test('a process that finds what an earlier one wrote writes nothing; with other 
       updates += rescheduled.operations;
       moves += moved.operations;
     }),
-    { numRuns },
+    runs,
   );
-  assert.ok(updates > numRuns && moves > numRuns, `${updates} updates, ${moves} moves`);
+  assert.ok(updates > runs.numRuns && moves > runs.numRuns, `${updates} updates, ${moves} moves`);
 });
 
 /** A node port on an address that went while no process saw it is nobody's (architecture.md): that is not what this is about. */
@@ -59,7 +59,7 @@ function onSameAddresses(records: readonly ObjectRecord[] = []): readonly Object
 
 test('killed after any write of a first sync or of a change, while objects go on changing: no window before or after, nothing foreign touched, right in the end', async () => {
   let kills = 0;
-  const numRuns = runs(150, 6000);
+  const runs = steadyRuns(150, 6000);
   await fc.assert(
     fc.asyncProperty(
       fc.array(history, { minLength: 1, maxLength: 2 }),
@@ -89,7 +89,7 @@ test('killed after any write of a first sync or of a change, while objects go on
         assert.equal((await world.restart()).operations, 0);
       },
     ),
-    { numRuns },
+    runs,
   );
-  assert.ok(kills > numRuns / 4, `${kills} were killed in the midst`);
+  assert.ok(kills > runs.numRuns / 4, `${kills} were killed in the midst`);
 });
