@@ -187,9 +187,14 @@ function removeRoute(tables: FakeRoutes, route: LocalRoute): Refusal {
 }
 
 function routesTo({ localRoutes }: FakeRoutes, route: LocalRoute, link: string): [string, LocalRouteState][] {
-  return [...localRoutes].filter(
-    ([, other]) => other.address === route.address && other.prefixLength === route.prefixLength && other.link === link,
-  );
+  const found: [string, LocalRouteState][] = [];
+  // Without a list of them all: each of very many is looked for when it is added.
+  for (const entry of localRoutes) {
+    const [, other] = entry;
+    if (other.address === route.address && other.prefixLength === route.prefixLength && other.link === link)
+      found.push(entry);
+  }
+  return found;
 }
 
 function routeKey({ address, prefixLength, link, protocol, source }: LocalRoute): string {
