@@ -2,7 +2,7 @@
  * `npm run bench [-- kernel|sync|binding|--long]`: set-up, the C programs to compare with, each suite in one boot of the test kernel, and what
  * the host's own kernel can do (ipset) in a network namespace of it. Results: bench/results.
  *
- * `npm run bench -- scale [--churn-minutes N] [--only STEP] [--quick]`: the speed table, twenty-five minutes of which ten are churn. `--quick` takes small
+ * `npm run bench -- scale [--churn-minutes N] [--only STEP] [--quick]`: the speed table, thirty-five minutes of which twelve are churn. `--quick` takes small
  * sizes, to see that it works; it and `--only` write to .cache/bench, not to bench/results.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
