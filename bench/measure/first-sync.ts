@@ -4,11 +4,11 @@ import type { ReconcileEffects } from '../../lib/reconcile/effects.ts';
 import type { ReconcileInit } from '../../lib/reconcile/protocol.ts';
 import { Reconciler } from '../../lib/reconcile/reconciler.ts';
 import { kernelEffects } from '../../lib/reconcile/worker-module.ts';
-import { EndpointBit, type ObjectRecord } from '../../lib/records.ts';
-import { FakeIptables, FakeKernel, FakeSysctls } from '../../lib/testing/index.ts';
 import { defaultInit } from '../../test/harness/default-init.ts';
 import type { Measurement, Modes } from '../measurement.ts';
-import { DESTINATIONS, nowMicros, pod, type Sample, SERVICES, vip } from '../workload.ts';
+import { snapshot } from '../scale/cluster.ts';
+import { fakeEffects } from '../scale/reconciler-run.ts';
+import { DESTINATIONS, nowMicros, type Sample, SERVICES } from '../workload.ts';
 
 export const measurement: Measurement = {
   title: `first sync of ${SERVICES} Services x ${DESTINATIONS} endpoints (${SERVICES * (DESTINATIONS + 4)} operations)`,
@@ -26,48 +26,13 @@ export const measurement: Measurement = {
   notes: ['The static part (sets, link, rules) is before the clock.'],
 };
 
-function records(): ObjectRecord[] {
-  let seq = 0;
-  const list: ObjectRecord[] = [];
-  for (let i = 0; i < SERVICES; i++) {
-    const key = `default/s${i}`;
-    list.push({
-      ...{ source: 'bench', seq: ++seq, kind: 'service', key, uid: `s${i}` },
-      body: {
-        createdMs: 0,
-        clusterIPs: [vip(i)],
-        ports: [{ name: 'http', protocol: 'tcp', port: 80, nodePort: 0 }],
-        externalIPs: [],
-        loadBalancerIPs: [],
-        sourceRanges: [],
-        hasSourceRanges: false,
-        affinitySeconds: 0,
-        internalPolicyLocal: false,
-        externalPolicyLocal: false,
-        healthCheckNodePort: 0,
-      },
-    });
-    list.push({
-      ...{ source: 'bench', seq: ++seq, kind: 'slice', key: `${key}-a`, uid: `e${i}` },
-      body: {
-        service: key,
-        family: 'IPv4',
-        ports: [{ name: 'http', protocol: 'tcp', port: 8080 }],
-        addresses: Array.from({ length: DESTINATIONS }, (_, d) => pod(i * DESTINATIONS + d)),
-        conditions: Array.from({ length: DESTINATIONS }, () => EndpointBit.ready | EndpointBit.serving),
-      },
-    });
-  }
-  return list;
-}
-
 const init: ReconcileInit = { ...defaultInit, nodeName: 'bench', drainTimeoutMs: 900_000 };
 
 /** The first sync, from the records to the last answer; static part (sets, link, rules) before the clock starts. */
 async function sync(effects: ReconcileEffects = kernelEffects(init)): Promise<Sample> {
   const reconciler = new Reconciler(init, effects);
   await reconciler.handle({ kind: 'start', nowMs: 0 });
-  const message = { records: records(), snapshot: 'whole', allSynced: true } as const;
+  const message = snapshot(SERVICES, DESTINATIONS);
   const start = nowMicros();
   let reply = await reconciler.handle({ kind: 'records', nowMs: 0, message });
   let { report } = reply;
@@ -84,17 +49,7 @@ async function sync(effects: ReconcileEffects = kernelEffects(init)): Promise<Sa
 
 /** The same in a process whose compiler has seen a sync of another cluster, on the fake kernel. */
 async function warmSync(): Promise<Sample> {
-  const fake = new FakeKernel();
-  const iptables = new FakeIptables(fake);
-  await sync({
-    openSession: () => fake.session(),
-    openIptables: () => Promise.resolve(iptables),
-    sysctls: new FakeSysctls(),
-    cores: 2,
-    interfaceAddresses: () => [],
-    random: Math.random,
-    nowMicros,
-  });
+  await sync(fakeEffects());
   return await sync();
 }
 
